@@ -1,0 +1,244 @@
+import type { Failure } from '../foundation/failure.ts';
+import type { Json } from '../foundation/canonical-json.ts';
+import type { Result } from '../foundation/result.ts';
+import type {
+  AuditEvent,
+  EndCause,
+  Lease,
+  LeaseSnapshot,
+  NewAuditEvent,
+  Revocability,
+  Task,
+} from './lease.ts';
+import type { LeaseState } from './lease-states.ts';
+
+/** What an exchange must know, read in one go (and again under lock before its commit). */
+export type ExchangeFacts = {
+  /** The ledger's clock. */
+  readonly now: Date;
+  /** The agent's leases in `minting`, `active` or `revoking`. */
+  readonly openLeases: number;
+  /** The agent's leases opened within the last 60 seconds. */
+  readonly recentLeases: number;
+  /** The newest task of this agent with this identifier, whether open or ended; null: none. */
+  readonly task: Task | null;
+};
+
+export type NewTask = {
+  readonly id: string;
+  readonly taskType: string;
+  readonly identifier: string;
+  readonly purpose: string | null;
+  readonly workflow: string | null;
+  readonly actions: readonly string[];
+  readonly locations: readonly string[];
+  readonly datatypes: readonly string[] | null;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly delegation: { readonly maxDepth: number; readonly maxChildren: number } | null;
+  readonly deadline: Date;
+};
+
+export type NewLease = {
+  readonly id: string;
+  readonly instance: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly scope: string;
+  readonly revocability: Revocability;
+  readonly credentialName: string;
+  readonly decisionId: string;
+  readonly deadline: Date;
+  /** Seconds from the commit until the minting replica is taken for dead. */
+  readonly mintDeadlineSeconds: number;
+  /** When the batch token, and with it OpenBao's lease, ends at the latest. */
+  readonly backendEndsBy: Date;
+  readonly snapshot: LeaseSnapshot;
+};
+
+/** What an exchange commits: into the open task, or with a new one. */
+export type Admission = {
+  readonly openTask: NewTask | null;
+  readonly lease: NewLease;
+  readonly event: (taskId: string) => NewAuditEvent;
+};
+
+/** A pure function of the facts that were read under lock; it may still refuse. */
+export type Admit = (facts: ExchangeFacts) => Result<Admission, Failure>;
+
+export type MintRecord = {
+  readonly leaseId: string;
+  readonly outcome: 'minted' | 'refused' | 'unsent' | 'unknown';
+  readonly backendLeaseId: string | null;
+  /** SHA-256 over the exact bytes of `access_token`; null where there is none. */
+  readonly credentialSha256: Buffer | null;
+};
+
+export type EndTask = {
+  readonly taskId: string;
+  /** Only a task of this agent; absent: any (operators). */
+  readonly agentId?: string;
+  readonly cause: 'completed' | 'revoked';
+  readonly outcome: 'succeeded' | 'failed' | 'cancelled' | null;
+  readonly note: string | null;
+  /** `agent:<id>` or the operator's name. */
+  readonly by: string;
+};
+
+export type EndLease = {
+  readonly leaseId: string;
+  readonly cause: EndCause;
+  readonly reason: string | null;
+  /** `agent:<id>`, the operator's name, or `mayfly`. */
+  readonly by: string;
+};
+
+export type EndedTask = {
+  readonly task: Task;
+  /** False where the task had ended before: completing twice is fine. */
+  readonly endedNow: boolean;
+  /** All leases of the task, in their state after the call. */
+  readonly leases: readonly Lease[];
+};
+
+/** The evidence of a death, to be committed with it. */
+export type Death = {
+  readonly leaseId: string;
+  readonly evidence: Json;
+  readonly revocability: Revocability;
+  readonly revocabilityReason: string | null;
+  readonly residue: string | null;
+  readonly targetOid: number | null;
+};
+
+export type Lateness = {
+  readonly leaseId: string;
+  readonly reason: string;
+  /** Milliseconds until the next attempt, back-off and jitter included. */
+  readonly retryInMs: number;
+  /** The oid seen so far; kept, for a later attempt's positive control. */
+  readonly targetOid: number | null;
+};
+
+export type LeaseFilter = {
+  readonly states?: readonly LeaseState[];
+  readonly agentId?: string;
+  readonly scope?: string;
+  readonly taskId?: string;
+  readonly owner?: string;
+  readonly expiresBefore?: Date;
+  readonly credentialSha256?: Buffer;
+  /** Past its deadline (or fenced) and not yet dead. */
+  readonly late?: boolean;
+  /** Dead and not settled. */
+  readonly unsettled?: boolean;
+  readonly residue?: boolean;
+};
+
+export type Page<Item> = {
+  readonly items: readonly Item[];
+  /** Opaque; null on the last page. */
+  readonly cursor: string | null;
+};
+
+export type TaskFilter = {
+  readonly open?: boolean;
+  readonly agentId?: string;
+  readonly taskType?: string;
+  readonly identifier?: string;
+  readonly workflow?: string;
+};
+
+export type LedgerCounts = {
+  readonly byState: Readonly<Record<LeaseState, number>>;
+  /** In `minting`, `active` or `revoking` past the deadline by more than the alarm's bound. */
+  readonly notDeadInTime: number;
+  /** In `revoked` for longer than the alarm's bound. */
+  readonly notSettled: number;
+  readonly residue: number;
+  readonly now: Date;
+};
+
+/**
+ * What we promised, until when. Each operation is one transaction; each transition of a lease is
+ * one conditional update plus one audit event. Deadlines are compared by the ledger's clock, in
+ * SQL. A method rejects with `LedgerUnreachable` when Postgres cannot be asked or its answer to a
+ * commit was lost; repeating a method changes nothing.
+ */
+export type Ledger = {
+  /** 4 characters of Crockford base32, made once per ledger. */
+  installation(): Promise<string>;
+  now(): Promise<Date>;
+
+  // Exchange.
+  readForExchange(agentId: string, identifier: string): Promise<ExchangeFacts>;
+  /**
+   * Locks the agent's row, reads the facts again, asks `admit`, and commits task, lease (`minting`)
+   * and event. Caps are exact because of the lock.
+   */
+  openLease(
+    agent: { readonly id: string; readonly owner: string },
+    identifier: string,
+    admit: Admit,
+  ): Promise<Result<{ readonly lease: Lease; readonly task: Task }, Failure>>;
+  /** Writes the audit event of a denial. */
+  recordDenial(event: NewAuditEvent): Promise<void>;
+  /**
+   * Records how a mint ended, in any state, and activates the lease where it is still `minting`
+   * and the outcome is `minted`; abandons it where `minting` and `refused` or `unsent`; fences it
+   * (`mint_unknown`) where `minting` and `unknown`. Answers the lease as it is then.
+   */
+  recordMint(record: MintRecord): Promise<Lease>;
+
+  // Ending. What is fenced here is claimed by this replica until the claim lapses.
+  /** Ends the task (once) and fences all its leases; null: no such task (of that agent). */
+  endTask(end: EndTask): Promise<EndedTask | null>;
+  /** Fences one lease; answers it as it is then; null: no such lease. */
+  endLease(end: EndLease): Promise<Lease | null>;
+  /** Marks tasks past their deadline as ended; answers how many. Bounded by `limit`. */
+  endTimedOutTasks(limit: number): Promise<number>;
+  /**
+   * Claims, oldest deadline first, what is due and unclaimed: leases past their deadline (fenced
+   * here, cause `deadline`), `minting` ones past their mint deadline (fenced, `mint_lost`),
+   * `revoking` ones, and `revoked` ones that are to be settled, each when its next attempt is due.
+   */
+  claimDue(limit: number): Promise<readonly Lease[]>;
+  /** Claims settled leases whose residue is to be tried again. */
+  claimResidue(limit: number): Promise<readonly Lease[]>;
+  /** `revoking` to `revoked`, with evidence; answers those that moved now. */
+  recordDeaths(deaths: readonly Death[]): Promise<readonly Lease[]>;
+  /** `revoked` to `settled`; `note` says on whose word. */
+  recordSettled(leaseIds: readonly string[], note: string): Promise<readonly Lease[]>;
+  /** The residue of a settled lease is gone, or changed. */
+  recordResidue(leaseId: string, residue: string | null, retryInMs: number): Promise<void>;
+  /** Nothing moved: counts the attempt, keeps the reason, releases the claim. */
+  recordLate(late: readonly Lateness[]): Promise<void>;
+  /** Gives up all claims of this replica, so that others go on at once (graceful stop). */
+  releaseClaims(): Promise<number>;
+  /** A user was found at the target under a lease that is already closed. */
+  recordResurrected(leaseId: string, detail: Json): Promise<void>;
+
+  // Reading.
+  lease(id: string): Promise<Lease | null>;
+  leaseByName(credentialName: string): Promise<Lease | null>;
+  leaseByCredential(sha256: Buffer): Promise<Lease | null>;
+  leases(filter: LeaseFilter, limit: number, cursor: string | null): Promise<Page<Lease>>;
+  task(id: string): Promise<Task | null>;
+  tasks(filter: TaskFilter, limit: number, cursor: string | null): Promise<Page<Task>>;
+  events(
+    of: { readonly leaseId: string } | { readonly taskId: string },
+  ): Promise<readonly AuditEvent[]>;
+  counts(alarms: {
+    readonly notDeadSeconds: number;
+    readonly notSettledSeconds: number;
+  }): Promise<LedgerCounts>;
+};
+
+/** Postgres could not be asked, or the outcome of a commit is unknown. Carries no parameters. */
+export class LedgerUnreachable extends Error {
+  override readonly name = 'LedgerUnreachable';
+}
+
+/** A cursor that we did not make. */
+export class CursorInvalid extends Error {
+  override readonly name = 'CursorInvalid';
+}
