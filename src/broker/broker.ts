@@ -1,0 +1,142 @@
+import type { Failure } from '../foundation/failure.ts';
+import type { Json } from '../foundation/canonical-json.ts';
+import type { Result } from '../foundation/result.ts';
+import type { SecretText } from '../foundation/secret-text.ts';
+import type { Authenticator } from '../identity/authenticator.ts';
+import type { AgentCaller, Caller, OperatorCaller } from '../identity/principal.ts';
+import type { AuditEvent, Lease, Task } from '../ledger/lease.ts';
+import type { LeaseFilter, LedgerCounts, Page, TaskFilter } from '../ledger/ledger.ts';
+import type { BackendHealth } from '../mint/backend.ts';
+
+/** A token exchange as it came, after the form's own rules (RFC 6749, RFC 8693) were checked. */
+export type ExchangeRequest = {
+  readonly subjectToken: SecretText;
+  readonly actorToken: SecretText | null;
+  /** The `scope` parameter, whole; null where absent. */
+  readonly scope: string | null;
+  /** The `authorization_details` parameter, whole; null where absent. */
+  readonly authorizationDetails: string | null;
+  /** Values of `resource` and `audience`, for callers that declare the task as a URN. */
+  readonly taskUrns: readonly string[];
+  /** Seconds of life wanted for this lease; null: as long as allowed. */
+  readonly ttlSeconds: number | null;
+};
+
+/** The credential in parts, and as the one string that a plain client can use. */
+export type DatabaseCredential = {
+  readonly kind: 'database';
+  readonly username: string;
+  readonly password: SecretText;
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly sslmode: string;
+  readonly uri: SecretText;
+};
+
+export type ExchangeGrant = {
+  readonly credential: DatabaseCredential;
+  readonly lease: Lease;
+  readonly task: Task;
+  /** Whole seconds until the deadline, at least 1. */
+  readonly expiresInSeconds: number;
+  readonly decisionId: string;
+};
+
+export type Completion = {
+  readonly outcome: 'succeeded' | 'failed' | 'cancelled';
+  readonly note: string | null;
+};
+
+/** What became of a task and its leases. */
+export type TaskEnding = {
+  readonly task: Task;
+  readonly leases: readonly Lease[];
+  /** True when every lease is dead (`revoked`, `settled` or `abandoned`). */
+  readonly allDead: boolean;
+};
+
+export type LeaseDetail = { readonly lease: Lease; readonly events: readonly AuditEvent[] };
+export type TaskDetail = { readonly task: Task; readonly leases: readonly Lease[] };
+
+/** One bounded pass of the sweep. */
+export type SweepPass = {
+  readonly claimed: number;
+  readonly died: number;
+  readonly settled: number;
+  readonly late: number;
+  readonly tasksTimedOut: number;
+  /** Names that the guard found past their deadline without the ledger's help. */
+  readonly endedByName: number;
+  /** True when the pass was full and another should follow at once. */
+  readonly more: boolean;
+};
+
+export type Readiness = {
+  readonly ready: boolean;
+  readonly ledger: { readonly ok: boolean; readonly detail: string };
+  readonly backend: BackendHealth;
+  readonly targets: readonly {
+    readonly name: string;
+    readonly ok: boolean;
+    readonly detail: string;
+  }[];
+  readonly late: { readonly notDeadInTime: number; readonly notSettled: number } | null;
+};
+
+/** The use cases, as both drivers see them. */
+export type Broker = {
+  readonly authenticator: Authenticator;
+  exchange(request: ExchangeRequest): Promise<Result<ExchangeGrant, Failure>>;
+  /**
+   * The caller was gone before the answer: the credential is ended at once, since nobody holds it.
+   */
+  answerLost(leaseId: string): Promise<void>;
+  /**
+   * Ends the task and waits up to `waitSeconds` until all its leases are dead. Needs no policy and
+   * works for agents that have ended. A task of another agent is `not_found`.
+   */
+  completeTask(
+    caller: AgentCaller,
+    taskId: string,
+    completion: Completion,
+    waitSeconds: number,
+  ): Promise<Result<TaskEnding, Failure>>;
+  /** RFC 7009: fences the lease of this credential if it is the caller's; else does nothing. */
+  revokeCredential(caller: AgentCaller, credential: SecretText): Promise<Result<void, Failure>>;
+  revokeLease(
+    caller: OperatorCaller,
+    leaseId: string,
+    reason: string,
+    waitSeconds: number,
+  ): Promise<Result<Lease, Failure>>;
+  revokeTask(
+    caller: OperatorCaller,
+    taskId: string,
+    reason: string,
+    waitSeconds: number,
+  ): Promise<Result<TaskEnding, Failure>>;
+  listLeases(
+    caller: OperatorCaller,
+    filter: LeaseFilter,
+    limit: number,
+    cursor: string | null,
+  ): Promise<Result<Page<Lease>, Failure>>;
+  /** An agent sees its own; for others' it is `not_found`. */
+  showLease(caller: Caller, leaseId: string): Promise<Result<LeaseDetail, Failure>>;
+  listTasks(
+    caller: OperatorCaller,
+    filter: TaskFilter,
+    limit: number,
+    cursor: string | null,
+  ): Promise<Result<Page<Task>, Failure>>;
+  showTask(caller: Caller, taskId: string): Promise<Result<TaskDetail, Failure>>;
+  /** The clock-driven half: one bounded pass over all that is due. */
+  sweep(): Promise<SweepPass>;
+  readiness(): Promise<Readiness>;
+  counts(): Promise<LedgerCounts>;
+  /** Names of scopes, for metadata; all of them are public to callers that can reach us. */
+  describe(): { readonly agentScopes: readonly string[]; readonly limits: Json };
+  /** Refuses new exchanges, then waits for or hands over what is in flight, up to `graceMs`. */
+  stop(graceMs: number): Promise<void>;
+};
