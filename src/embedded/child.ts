@@ -1,0 +1,178 @@
+import { execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { access, constants } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { systemClock } from '../foundation/clock.ts';
+import type { SystemUser } from './system-user.ts';
+
+export type ChildExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
+
+/** A server that we started and that never outlives us. */
+export type Child = {
+  readonly pid: number;
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<ChildExit>;
+  isRunning(): boolean;
+  /** Sends a signal; nothing happens when the process is gone already. */
+  kill(signal: NodeJS.Signals): void;
+};
+
+export type ChildCommand = {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  /** Where standard output and standard error go: an open file descriptor. */
+  readonly output: number;
+  /** The user to run as; absent: ourselves. */
+  readonly user?: SystemUser | undefined;
+  /** What it gets when we die without having stopped it. */
+  readonly deathSignal: 'SIGINT' | 'SIGKILL';
+};
+
+/** All that a server needs of the environment. Ours may hold secrets and is not handed on. */
+const CHILD_ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', LANG: 'C' };
+
+/**
+ * Starts a server so that it dies when we die, however that happens, and so that Ctrl-C in the
+ * terminal reaches only us: we stop our servers ourselves, in order.
+ *
+ * @throws when the program cannot be started.
+ */
+export async function startChild(command: ChildCommand): Promise<Child> {
+  const setpriv = await findSetpriv();
+  const plan = setpriv === undefined ? plainly(command) : throughSetpriv(setpriv, command);
+  const started = spawn(plan.command, plan.args, {
+    cwd: command.cwd,
+    env: CHILD_ENVIRONMENT,
+    detached: true,
+    stdio: ['ignore', command.output, command.output],
+    ...(plan.user ? { uid: plan.user.uid, gid: plan.user.gid } : {}),
+  });
+  const pid = await spawned(started, command.command);
+  const child = watch(started, pid);
+  if (setpriv === undefined) {
+    tether(child, command.deathSignal);
+  }
+  return child;
+}
+
+/**
+ * Stops a child: each signal in turn, with the time in milliseconds that it has to work.
+ */
+export async function stopChild(
+  child: Child,
+  steps: readonly (readonly [signal: NodeJS.Signals, patienceMs: number])[],
+): Promise<void> {
+  for (const [signal, patienceMs] of steps) {
+    child.kill(signal);
+    if (await exitsWithin(child, patienceMs)) {
+      return;
+    }
+  }
+  throw new Error(`Process ${child.pid} does not end.`);
+}
+
+/** True when the child is gone within `ms` milliseconds. */
+export async function exitsWithin(child: Child, ms: number): Promise<boolean> {
+  const giveUp = new AbortController();
+  await Promise.race([child.exited, systemClock.sleep(ms, giveUp.signal)]);
+  giveUp.abort();
+  return !child.isRunning();
+}
+
+type Plan = { command: string; args: readonly string[]; user?: SystemUser | undefined };
+
+function plainly(command: ChildCommand): Plan {
+  return { command: command.command, args: command.args, user: command.user };
+}
+
+/** setpriv(1) asks the kernel for a signal at our death, changes the user, and becomes the server. */
+function throughSetpriv(setpriv: string, command: ChildCommand): Plan {
+  const { user } = command;
+  const identity = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'] : [];
+  const death = `--pdeathsig=${command.deathSignal.slice('SIG'.length)}`;
+  return { command: setpriv, args: [...identity, death, '--', command.command, ...command.args] };
+}
+
+let setprivPath: Promise<string | undefined> | undefined;
+
+function findSetpriv(): Promise<string | undefined> {
+  setprivPath ??= lookForSetpriv();
+  return setprivPath;
+}
+
+async function lookForSetpriv(): Promise<string | undefined> {
+  for (const path of ['/usr/bin/setpriv', '/bin/setpriv']) {
+    try {
+      await access(path, constants.X_OK);
+    } catch {
+      continue;
+    }
+    // Busybox has a setpriv too, which does not know the option.
+    if (await succeeds(path, ['--pdeathsig=KILL', '--', 'true'])) {
+      return path;
+    }
+  }
+  return undefined;
+}
+
+function succeeds(command: string, args: readonly string[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    execFile(command, args, { env: CHILD_ENVIRONMENT }, (error) => resolve(error === null));
+  });
+}
+
+function spawned(started: ChildProcess, name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    started.once('error', (error) => reject(new Error(`Cannot start ${name}: ${error.message}`)));
+    started.once('spawn', () => resolve(started.pid ?? 0));
+  });
+}
+
+function watch(started: ChildProcess, pid: number): Child {
+  let running = true;
+  const exited = new Promise<ChildExit>((resolve) => {
+    started.once('exit', (code, signal) => {
+      running = false;
+      resolve({ code, signal });
+    });
+  });
+  // A forgotten server must not keep us alive: when we end, it ends.
+  started.unref();
+  return {
+    pid,
+    exited,
+    isRunning: () => running,
+    kill: (signal) => {
+      if (running) {
+        started.kill(signal);
+      }
+    },
+  };
+}
+
+/** Seconds between the first signal and the last one of a tether. */
+const TETHER_PATIENCE_S = 3;
+
+/**
+ * A shell that waits for the end of its input, which is a pipe that we hold and that the system
+ * closes when we die; then it ends the server. For systems that have no setpriv(1), macOS for one.
+ */
+export function tether(child: Child, signal: NodeJS.Signals): void {
+  const script = `read -r _; kill -${signal.slice('SIG'.length)} "$1"; sleep ${TETHER_PATIENCE_S}; kill -KILL "$1"`;
+  const shell = spawn('/bin/sh', ['-c', script, 'tether', String(child.pid)], {
+    env: CHILD_ENVIRONMENT,
+    cwd: '/',
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  // Without a shell the server still runs; it only loses this net.
+  shell.on('error', () => undefined);
+  shell.stdin.on('error', () => undefined);
+  shell.unref();
+  if (shell.stdin instanceof Socket) {
+    shell.stdin.unref();
+  }
+  // The number may belong to another process soon after.
+  void child.exited.then(() => shell.kill('SIGKILL'));
+}

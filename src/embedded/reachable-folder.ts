@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmod, lstat, mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { SystemUser } from './system-user.ts';
+
+/**
+ * True when `user` (absent: we ourselves) can go into the folder. Asked of the system and not
+ * computed from modes, which leave out access lists and mount options.
+ */
+export function canEnter(folder: string, user: SystemUser | undefined): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = spawn('/bin/sh', ['-c', 'cd "$1" && test -r .', 'sh', folder], {
+      cwd: '/',
+      stdio: 'ignore',
+      ...(user ? { uid: user.uid, gid: user.gid } : {}),
+    });
+    asked.once('error', () => resolve(false));
+    asked.once('exit', (code) => resolve(code === 0));
+  });
+}
+
+/**
+ * A folder of ours below the machine's lasting temporary folder that every user can pass through,
+ * for what another user must reach and cannot where it is (a checkout below /root, for one).
+ * `key` tells apart what belongs to different folders.
+ */
+export async function passableFolder(key: string): Promise<string> {
+  const root = join(await lastingTemporaryFolder(), `mayfly-${process.getuid?.() ?? 'user'}`);
+  await mkdir(root, { mode: 0o755 }).catch(() => undefined);
+  await checkOwn(root);
+  const folder = join(root, createHash('sha256').update(key).digest('hex').slice(0, 16));
+  await mkdir(folder, { mode: 0o755 }).catch(() => undefined);
+  await checkOwn(folder);
+  return folder;
+}
+
+/** Names below a temporary folder can be taken by anybody before us. */
+async function checkOwn(folder: string): Promise<void> {
+  const found = await lstat(folder);
+  if (!found.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) {
+    throw new Error(`${folder} is not ours. Remove it, or use a folder that all users can reach.`);
+  }
+  // The process's mask may have taken away what others need.
+  await chmod(folder, 0o755);
+}
+
+async function lastingTemporaryFolder(): Promise<string> {
+  const found = await lstat('/var/tmp').catch(() => undefined);
+  return found?.isDirectory() === true ? '/var/tmp' : tmpdir();
+}
