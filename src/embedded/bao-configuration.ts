@@ -27,6 +27,8 @@ export function baoConfiguration(wanted: BaoConfiguration): string {
   return `storage "raft" {
   path    = ${quoted(files.raft)}
   node_id = "embedded"
+  # The only node need not wait long for others to stand for election.
+  performance_multiplier = 1
 }
 
 listener "tcp" {
