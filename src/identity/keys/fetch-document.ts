@@ -1,0 +1,103 @@
+import { request as requestHttp } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { fail, succeed } from '../../foundation/result.ts';
+import type { Result } from '../../foundation/result.ts';
+
+export type FetchOptions = {
+  /** Milliseconds for the whole exchange, from connecting to the last byte. */
+  readonly timeoutMs: number;
+  /** Bytes of the body. */
+  readonly maxBytes: number;
+  /** Certificates (PEM) to trust instead of the system's. */
+  readonly ca?: Buffer;
+};
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+/**
+ * Parses an address that keys may be fetched from: https, or plain http on loopback, where nobody
+ * else can answer. Fails with a sentence for the log.
+ */
+export function parseKeyUrl(text: string): Result<URL, string> {
+  if (!URL.canParse(text)) return fail('its address is not a URL');
+  const url = new URL(text);
+  if (url.username !== '' || url.password !== '') return fail('its address holds a login');
+  if (url.protocol === 'https:') return succeed(url);
+  if (url.protocol === 'http:' && isLoopback(url)) return succeed(url);
+  return fail('its address must be https (plain http only on loopback)');
+}
+
+export function isLoopback(url: URL): boolean {
+  return LOOPBACK.test(url.hostname);
+}
+
+/**
+ * Fetches a document with GET. Only a 200 counts: a redirect is not followed, since it would let
+ * one host name another as the source of keys. Fails with a sentence that quotes no content.
+ */
+export function fetchDocument(url: URL, options: FetchOptions): Promise<Result<Buffer, string>> {
+  return new Promise((resolve) => {
+    const request = trySend(url, options);
+    if (!request) {
+      resolve(fail('its connection cannot be set up: check the CA file'));
+      return;
+    }
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const timedOut = error.name === 'AbortError' || error.name === 'TimeoutError';
+      const why = timedOut
+        ? `no answer within ${options.timeoutMs} ms`
+        : (error.code ?? error.name);
+      resolve(fail(`it cannot be fetched (${why})`));
+    });
+    request.on('response', (response) => {
+      void readBody(response, options).then((body) => {
+        if (!body.ok) request.destroy();
+        resolve(body);
+      });
+    });
+    request.end();
+  });
+}
+
+/** Node throws at once for certificates that it cannot read. */
+function trySend(url: URL, options: FetchOptions): ClientRequest | undefined {
+  try {
+    return send(url, options);
+  } catch {
+    return undefined;
+  }
+}
+
+function send(url: URL, options: FetchOptions): ClientRequest {
+  const common = {
+    method: 'GET',
+    headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+    signal: AbortSignal.timeout(options.timeoutMs),
+    agent: false,
+  } as const;
+  if (url.protocol === 'http:') return requestHttp(url, common);
+  return requestHttps(url, { ...common, ...(options.ca ? { ca: options.ca } : {}) });
+}
+
+async function readBody(
+  response: IncomingMessage,
+  options: FetchOptions,
+): Promise<Result<Buffer, string>> {
+  if (response.statusCode !== 200)
+    return fail(`it was answered with ${response.statusCode}, not 200`);
+  const encoding = response.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') return fail('it was answered compressed, unasked');
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > options.maxBytes) return fail(`it is larger than ${options.maxBytes} bytes`);
+      chunks.push(chunk);
+    }
+  } catch {
+    return fail(`it was cut, or took longer than ${options.timeoutMs} ms`);
+  }
+  return succeed(Buffer.concat(chunks));
+}
