@@ -1,0 +1,95 @@
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import type { Log } from '../foundation/log.ts';
+import { fail, succeed } from '../foundation/result.ts';
+import type { Result } from '../foundation/result.ts';
+import { SecretText } from '../foundation/secret-text.ts';
+import { withSpan } from '../foundation/tracing.ts';
+import type { Minter, MintOutcome, MintPlace } from './backend.ts';
+import { backendFailure } from './backend-failure.ts';
+import { MINT } from './call-bounds.ts';
+import { mintOutcome } from './mint-outcome.ts';
+import { TokenReply } from './replies.ts';
+import type { Session } from './session.ts';
+import type { VaultPort, VaultResult } from './vault-port.ts';
+
+/** A minter that also knows what is under way, so that a graceful stop can wait for it. */
+export type TrackedMinter = Minter & {
+  /** Resolves when no mint is under way. */
+  idle(): Promise<void>;
+};
+
+export function openMinter(parts: {
+  readonly port: VaultPort;
+  readonly session: Session;
+  readonly log: Log;
+}): TrackedMinter {
+  const underWay = new Set<Promise<unknown>>();
+  const credential = (place: MintPlace, token: SecretText) => {
+    const mint = withSpan('mint.credential', { 'mayfly.backend_role': place.role }, () =>
+      mintWith(parts, place, token),
+    ).finally(() => underWay.delete(mint));
+    underWay.add(mint);
+    return mint;
+  };
+  return {
+    token: (place, displayName, ttlSeconds) =>
+      withSpan('mint.token', { 'mayfly.token_role': place.tokenRole }, () =>
+        makeToken(parts, place, { displayName, ttlSeconds }),
+      ),
+    credential,
+    idle: async () => {
+      while (underWay.size > 0) await Promise.allSettled(underWay);
+    },
+  };
+}
+
+type Parts = { readonly port: VaultPort; readonly session: Session; readonly log: Log };
+
+async function makeToken(
+  { port, session, log }: Parts,
+  place: MintPlace,
+  wanted: { readonly displayName: string; readonly ttlSeconds: number },
+): Promise<Result<SecretText, Failure>> {
+  const body = { display_name: wanted.displayName, ttl: `${wanted.ttlSeconds}s` };
+  const once = () =>
+    session.call((token) => port.write(`auth/token/create/${place.tokenRole}`, body, { token }));
+  let result = await once();
+  // An idle connection that OpenBao closed as we took it; a second, unused token is harmless.
+  if (isLostConnection(result)) result = await once();
+  if (!result.ok) {
+    const { message, errors } = result.failure;
+    log.warn({ err: message, said: errors, name: wanted.displayName }, 'no batch token');
+    return fail(backendFailure(result.failure));
+  }
+  const reply = TokenReply.safeParse(result.value);
+  if (!reply.success) {
+    return fail(failure('backend_unreachable', 'the secret backend made no token we understand'));
+  }
+  if (reply.data.auth.lease_duration < wanted.ttlSeconds) {
+    // OpenBao says so in `warnings` only; the lease is then cut as short as the token.
+    const granted = reply.data.auth.lease_duration;
+    log.warn({ wanted: wanted.ttlSeconds, granted }, 'batch token shortened by max_lease_ttl');
+  }
+  return succeed(new SecretText(reply.data.auth.client_token));
+}
+
+function isLostConnection(result: VaultResult): boolean {
+  return !result.ok && result.failure.kind === 'no_reply' && result.failure.wasReset;
+}
+
+async function mintWith(
+  { port, log }: Parts,
+  place: MintPlace,
+  token: SecretText,
+): Promise<MintOutcome> {
+  const result = await port.read(`${place.mount}/creds/${place.role}`, { token, bounds: MINT });
+  const outcome = mintOutcome(result);
+  if (!result.ok) {
+    const { message, errors } = result.failure;
+    log.warn({ err: message, said: errors, outcome: outcome.kind }, 'mint did not succeed');
+  } else if (outcome.kind !== 'minted') {
+    log.warn({ outcome: outcome.kind, role: place.role }, 'mint answer not understood');
+  }
+  return outcome;
+}

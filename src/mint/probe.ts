@@ -1,0 +1,38 @@
+import type { BackendHealth, BackendProbe } from './backend.ts';
+import { HEALTH } from './call-bounds.ts';
+import { HealthReply } from './replies.ts';
+import type { Session } from './session.ts';
+import type { VaultPort, VaultResult } from './vault-port.ts';
+
+/**
+ * Asks for 200 whatever the node's state is (429 standby, 472 and 473 of Vault Enterprise, 501 not
+ * initialised, 503 sealed), so that the body tells it and a proxy's 503 is not taken for a seal.
+ */
+export const HEALTH_PATH =
+  'sys/health?standbycode=200&drsecondarycode=200&performancestandbycode=200&uninitcode=200&sealedcode=200';
+
+export function openProbe(parts: {
+  readonly port: VaultPort;
+  readonly sessions: readonly Session[];
+}): BackendProbe {
+  return {
+    health: async () =>
+      healthOf(
+        await parts.port.read(HEALTH_PATH, { token: null, bounds: HEALTH }),
+        parts.sessions.every((session) => session.isLoggedIn()),
+      ),
+  };
+}
+
+/** Reads the answer to `HEALTH_PATH`. */
+export function healthOf(result: VaultResult, loggedIn: boolean): BackendHealth {
+  if (!result.ok) return { state: 'unreachable', detail: result.failure.message };
+  const reply = HealthReply.safeParse(result.value);
+  if (!reply.success) return { state: 'unreachable', detail: 'the answer is not OpenBao health' };
+  const { initialized, sealed, standby, version } = reply.data;
+  if (!initialized) return { state: 'sealed', detail: `version ${version}, not initialised` };
+  if (sealed) return { state: 'sealed', detail: `version ${version}, sealed` };
+  if (!loggedIn) return { state: 'not_logged_in', detail: 'minter or reaper has no valid token' };
+  // A standby hands requests on to the active node.
+  return { state: 'ready', detail: `version ${version}, ${standby ? 'standby' : 'active'} node` };
+}

@@ -1,0 +1,194 @@
+import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
+import type { CallBounds } from './call-bounds.ts';
+import { VaultHttpError } from './vault-http-error.ts';
+
+export type WireRequest = {
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly json?: unknown;
+  readonly bounds: CallBounds;
+};
+
+export type WireReply = {
+  readonly statusCode: number;
+  /** Parsed JSON; undefined when the answer was empty or not JSON. */
+  readonly body: unknown;
+  /** True when there was an answer that is not JSON. */
+  readonly rubbish: boolean;
+  readonly retryAfterSeconds: number | null;
+};
+
+/**
+ * HTTP for OpenBao, and only for it: keep-alive, bounded, without redirects and without proxies
+ * (node:http knows neither), with our own CA file. A token therefore reaches no other host.
+ */
+export type Wire = {
+  /** Rejects with VaultHttpError and with nothing else. */
+  send(request: WireRequest): Promise<WireReply>;
+  /** Closes idle connections; calls under way end first. */
+  close(): void;
+};
+
+export type WireOptions = {
+  readonly address: string;
+  /** PEM text; absent: the system's authorities. */
+  readonly ca?: string | undefined;
+  /** Connections at a time; further calls queue for `connectMs`. */
+  readonly maxSockets: number;
+};
+
+/** Idle connections are ours to close, well before OpenBao does (after 5 minutes). */
+const IDLE_SOCKET_MS = 60_000;
+
+/** @throws TypeError when `address` is not an http or https address. */
+export function openWire(options: WireOptions): Wire {
+  const { protocol } = new URL(options.address);
+  const tls = protocol === 'https:';
+  if (!tls && protocol !== 'http:') throw new TypeError('the address must be http or https');
+  const pool = {
+    keepAlive: true,
+    maxSockets: options.maxSockets,
+    scheduling: 'lifo',
+    timeout: IDLE_SOCKET_MS,
+  } as const;
+  const agent = tls
+    ? new HttpsAgent({ ...pool, ...(options.ca === undefined ? {} : { ca: options.ca }) })
+    : new HttpAgent(pool);
+  const connected = new WeakSet<Socket>();
+  return {
+    send: (call) =>
+      new Promise((resolve, reject) => {
+        const body = call.json === undefined ? undefined : JSON.stringify(call.json);
+        const request = (tls ? httpsRequest : httpRequest)(call.uri, {
+          agent,
+          method: call.method,
+          headers: headersOf(call, body),
+        });
+        follow(request, call, { tls, connected, resolve, reject });
+        request.end(body);
+      }),
+    close: () => closeIdle(agent),
+  };
+}
+
+function headersOf(call: WireRequest, body: string | undefined): Record<string, string | number> {
+  if (body === undefined) return { ...call.headers };
+  return {
+    ...call.headers,
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+  };
+}
+
+type Following = {
+  readonly tls: boolean;
+  readonly connected: WeakSet<Socket>;
+  readonly resolve: (reply: WireReply) => void;
+  readonly reject: (error: VaultHttpError) => void;
+};
+
+/** Watches one request from the queue over its connection to the end of its answer. */
+function follow(request: ClientRequest, call: WireRequest, to: Following): void {
+  let sent = false;
+  let timer = setTimeout(() => request.destroy(new Error('no connection')), call.bounds.connectMs);
+  const settle = (outcome: WireReply | VaultHttpError) => {
+    clearTimeout(timer);
+    if (outcome instanceof VaultHttpError) to.reject(outcome);
+    else to.resolve(outcome);
+  };
+  const failed = (error: unknown) => settle(brokenOff(call, sent, error));
+  request.once('socket', (socket) => {
+    whenConnected(socket, to, () => {
+      sent = true;
+      clearTimeout(timer);
+      timer = setTimeout(() => request.destroy(new Error('too slow')), call.bounds.replyMs);
+    });
+  });
+  request.once('error', failed);
+  request.once('response', (response) => {
+    readReply(response, call).then(settle, failed);
+  });
+}
+
+/** From here on bytes of the request may have left this machine. */
+function whenConnected(socket: Socket, { tls, connected }: Following, then: () => void): void {
+  if (connected.has(socket)) {
+    then();
+    return;
+  }
+  socket.once(tls ? 'secureConnect' : 'connect', () => {
+    connected.add(socket);
+    then();
+  });
+}
+
+async function readReply(
+  response: IncomingMessage,
+  call: WireRequest,
+): Promise<WireReply | VaultHttpError> {
+  const { maxBytes, mayCut } = call.bounds;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size <= maxBytes) chunks.push(chunk);
+    else if (mayCut) break;
+  }
+  const statusCode = response.statusCode ?? 0;
+  if (size > maxBytes) {
+    return new VaultHttpError({
+      ...named(call),
+      kind: 'rubbish',
+      status: statusCode,
+      why: `the answer is larger than ${maxBytes} bytes`,
+    });
+  }
+  const retryAfter = Number(response.headers['retry-after'] ?? Number.NaN);
+  return {
+    statusCode,
+    ...parsed(Buffer.concat(chunks).toString('utf8')),
+    retryAfterSeconds: Number.isFinite(retryAfter) && retryAfter >= 0 ? retryAfter : null,
+  };
+}
+
+function parsed(text: string): { body: unknown; rubbish: boolean } {
+  if (text.trim() === '') return { body: undefined, rubbish: false };
+  try {
+    return { body: JSON.parse(text) as unknown, rubbish: false };
+  } catch {
+    return { body: undefined, rubbish: true };
+  }
+}
+
+function brokenOff(call: WireRequest, sent: boolean, error: unknown): VaultHttpError {
+  const cause = causeOf(error);
+  return new VaultHttpError({
+    ...named(call),
+    kind: sent ? 'no_reply' : 'unsent',
+    why: `${sent ? 'no answer' : 'not sent'} (${cause})`,
+    wasReset: cause === 'ECONNRESET' || cause === 'EPIPE',
+  });
+}
+
+/** A system error's code or one of our own words; never a message, which may quote anything. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  return error.message === 'no connection' || error.message === 'too slow'
+    ? error.message
+    : error.name;
+}
+
+function named(call: WireRequest): { method: string; path: string } {
+  return { method: call.method, path: new URL(call.uri).pathname };
+}
+
+function closeIdle(agent: HttpAgent | HttpsAgent): void {
+  for (const sockets of Object.values(agent.freeSockets)) {
+    for (const socket of sockets ?? []) socket.destroy();
+  }
+}
