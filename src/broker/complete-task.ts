@@ -1,0 +1,71 @@
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import { fail, succeed } from '../foundation/result.ts';
+import type { Result } from '../foundation/result.ts';
+import type { AgentCaller, OperatorCaller } from '../identity/principal.ts';
+import type { EndedTask } from '../ledger/ledger.ts';
+import type { Completion, TaskEnding } from './broker.ts';
+import { endUntilDead, isDead } from './end-until-dead.ts';
+import { withLedger } from './ledger-faults.ts';
+import type { BrokerParts } from './parts.ts';
+import { withPermission } from './permission.ts';
+
+/**
+ * Ends an agent's own task and waits until its leases are dead, `waitSeconds` at most. Asks no
+ * policy and no backend: ending must always be possible. Completing twice answers the same.
+ */
+export function completeTask(
+  parts: BrokerParts,
+  caller: AgentCaller,
+  taskId: string,
+  completion: Completion,
+  waitSeconds: number,
+): Promise<Result<TaskEnding, Failure>> {
+  return withLedger(async () => {
+    const ended = await parts.ledger.endTask({
+      taskId,
+      agentId: caller.agent.id,
+      cause: 'completed',
+      outcome: completion.outcome,
+      note: completion.note,
+      by: `agent:${caller.agent.id}`,
+    });
+    return ended ? waitForDeaths(parts, ended, waitSeconds) : noSuchTask();
+  });
+}
+
+/** The same for any task, by an operator, with a reason. */
+export function revokeTask(
+  parts: BrokerParts,
+  caller: OperatorCaller,
+  taskId: string,
+  reason: string,
+  waitSeconds: number,
+): Promise<Result<TaskEnding, Failure>> {
+  return withPermission(caller, 'tasks.revoke', () =>
+    withLedger(async () => {
+      const ended = await parts.ledger.endTask({
+        taskId,
+        cause: 'revoked',
+        outcome: null,
+        note: reason,
+        by: caller.name,
+      });
+      return ended ? waitForDeaths(parts, ended, waitSeconds) : noSuchTask();
+    }),
+  );
+}
+
+async function waitForDeaths(
+  parts: BrokerParts,
+  ended: EndedTask,
+  waitSeconds: number,
+): Promise<Result<TaskEnding, Failure>> {
+  if (ended.endedNow) parts.metrics.ended(ended.task.endCause ?? 'completed');
+  const leases = await endUntilDead(parts, ended.leases, waitSeconds);
+  return succeed({ task: ended.task, leases, allDead: leases.every(isDead) });
+}
+
+function noSuchTask(): Result<never, Failure> {
+  return fail(failure('not_found', 'no such task', { field: 'task_id' }));
+}

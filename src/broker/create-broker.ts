@@ -1,0 +1,58 @@
+import { failure } from '../foundation/failure.ts';
+import { fail } from '../foundation/result.ts';
+import type { Broker } from './broker.ts';
+import { completeTask, revokeTask } from './complete-task.ts';
+import { exchange } from './exchange.ts';
+import type { BrokerParts } from './parts.ts';
+import { readiness } from './readiness.ts';
+import { revokeDue } from './revoke-due.ts';
+import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
+import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
+
+/** Seconds after which another replica, or this one restarted, can be asked. */
+const STOPPING_RETRY_SECONDS = 2;
+
+/** Joins the use cases with their parts: what both drivers, http and sweep, call. */
+export function createBroker(parts: BrokerParts): Broker {
+  let stopping = false;
+  return {
+    authenticator: parts.authenticator,
+    exchange: async (request) =>
+      stopping
+        ? fail(
+            failure('stopping', 'this replica is stopping; ask again', {
+              retryAfterSeconds: STOPPING_RETRY_SECONDS,
+            }),
+          )
+        : exchange(parts, request),
+    answerLost: (leaseId) => answerLost(parts, leaseId),
+    completeTask: (...call) => completeTask(parts, ...call),
+    revokeCredential: (...call) => revokeCredential(parts, ...call),
+    revokeLease: (...call) => revokeLease(parts, ...call),
+    revokeTask: (...call) => revokeTask(parts, ...call),
+    listLeases: (...call) => listLeases(parts, ...call),
+    showLease: (...call) => showLease(parts, ...call),
+    listTasks: (...call) => listTasks(parts, ...call),
+    showTask: (...call) => showTask(parts, ...call),
+    sweep: () => revokeDue(parts),
+    readiness: () => readiness(parts),
+    counts: () => {
+      const { not_dead_alarm_seconds, not_settled_alarm_seconds } =
+        parts.catalogue.current().limits;
+      return parts.ledger.counts({
+        notDeadSeconds: not_dead_alarm_seconds,
+        notSettledSeconds: not_settled_alarm_seconds,
+      });
+    },
+    describe: () => ({
+      agentScopes: [...parts.catalogue.current().scopes.keys()],
+      limits: { ...parts.catalogue.current().limits },
+    }),
+    async stop(graceMs) {
+      stopping = true;
+      const drained = await parts.background.drain(graceMs);
+      const handedOver = await parts.ledger.releaseClaims().catch(() => 0);
+      parts.log.info({ drained, handedOver }, 'stopped');
+    },
+  };
+}

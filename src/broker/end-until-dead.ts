@@ -1,0 +1,52 @@
+import type { Lease } from '../ledger/lease.ts';
+import { endLeases } from './end-leases.ts';
+import type { BrokerParts } from './parts.ts';
+import { settleLeases } from './settle-leases.ts';
+
+/** Milliseconds between attempts while a caller waits; doubled by each, up to the longest. */
+const FIRST_PAUSE_MS = 25;
+const LONGEST_PAUSE_MS = 400;
+
+/**
+ * Ends these leases, again and again while the caller's wait lasts, and lets the settling with
+ * the backend go on behind the answer. What is not dead by then stays due for the sweep, which
+ * never gives up. Answers each lease as it is then, in the order given.
+ */
+export async function endUntilDead(
+  parts: BrokerParts,
+  leases: readonly Lease[],
+  waitSeconds: number,
+): Promise<readonly Lease[]> {
+  const until = parts.clock.monotonicMs() + waitSeconds * 1000;
+  const latest = new Map(leases.map((lease) => [lease.id, lease]));
+  let pause = FIRST_PAUSE_MS;
+  settleBehind(
+    parts,
+    leases.filter((lease) => lease.state === 'revoked'),
+  );
+  for (;;) {
+    const living = [...latest.values()].filter((lease) => lease.state === 'revoking');
+    const died = await endLeases(parts, living);
+    for (const lease of died) latest.set(lease.id, lease);
+    settleBehind(parts, died);
+    // A lease that moved without us (another replica, the sweep) is read back.
+    const left = living.filter((lease) => latest.get(lease.id)?.state === 'revoking');
+    for (const lease of left) {
+      latest.set(lease.id, (await parts.ledger.lease(lease.id)) ?? lease);
+    }
+    const alive = left.some((lease) => latest.get(lease.id)?.state === 'revoking');
+    if (!alive || parts.clock.monotonicMs() + pause > until) break;
+    await parts.clock.sleep(pause);
+    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+  }
+  return leases.map((lease) => latest.get(lease.id) ?? lease);
+}
+
+function settleBehind(parts: BrokerParts, dead: readonly Lease[]): void {
+  if (dead.length > 0) parts.background.run('settle', () => settleLeases(parts, dead));
+}
+
+/** True when nothing of this lease can be used any more. */
+export function isDead(lease: Lease): boolean {
+  return lease.state === 'revoked' || lease.state === 'settled' || lease.state === 'abandoned';
+}

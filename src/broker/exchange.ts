@@ -1,0 +1,151 @@
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import { fail, succeed } from '../foundation/result.ts';
+import type { Result } from '../foundation/result.ts';
+import { withSpan } from '../foundation/tracing.ts';
+import type { AgentCaller } from '../identity/principal.ts';
+import type { ExchangeFacts } from '../ledger/ledger.ts';
+import type { Decision } from '../policy/decision.ts';
+import { findAsk } from './ask.ts';
+import type { Ask } from './ask.ts';
+import type { ExchangeGrant, ExchangeRequest } from './broker.ts';
+import { declareTask } from './declare-task.ts';
+import { denialEvent } from './exchange-events.ts';
+import { withLedger } from './ledger-faults.ts';
+import { mintCredential } from './mint-credential.ts';
+import { openLease } from './open-lease.ts';
+import type { BrokerParts } from './parts.ts';
+import { planExchange } from './plan-exchange.ts';
+import type { ExchangePlan } from './plan-exchange.ts';
+
+/** What is known of an exchange as it goes on; a denial is recorded with as much as there is. */
+type Progress = {
+  readonly caller: AgentCaller;
+  readonly catalogueHash: string;
+  ask?: Ask;
+  decision?: Decision;
+};
+
+/**
+ * Trades a workload token and a declared task for one credential of one scope (RFC 8693). The
+ * order is that of docs/architecture.md: who is asking, what for, may they, what do we promise,
+ * make it, say so. Each refusal of a known agent leaves exactly one audit event (invariant I8), and
+ * nothing refused reaches the backend.
+ */
+export async function exchange(
+  parts: BrokerParts,
+  request: ExchangeRequest,
+): Promise<Result<ExchangeGrant, Failure>> {
+  const started = parts.clock.monotonicMs();
+  const seconds = () => (parts.clock.monotonicMs() - started) / 1000;
+  const caller = await identify(parts, request);
+  if (!caller.ok) {
+    parts.metrics.refusedBeforeAgent(caller.failure.reason);
+    return caller;
+  }
+  const outcome = await withSpan('exchange', { 'mayfly.agent': caller.value.agent.id }, () =>
+    withLedger(() => exchangeFor(parts, caller.value, request)),
+  );
+  parts.metrics.exchanged(outcome.ok ? 'granted' : outcome.failure.reason, seconds());
+  return outcome;
+}
+
+async function identify(
+  parts: BrokerParts,
+  request: ExchangeRequest,
+): Promise<Result<AgentCaller, Failure>> {
+  if (request.actorToken !== null) {
+    return fail(
+      failure(
+        'actor_token_unsupported',
+        'acting for a person or a parent is not supported yet; leave out actor_token',
+        { field: 'actor_token' },
+      ),
+    );
+  }
+  return parts.authenticator.agent(request.subjectToken);
+}
+
+async function exchangeFor(
+  parts: BrokerParts,
+  caller: AgentCaller,
+  request: ExchangeRequest,
+): Promise<Result<ExchangeGrant, Failure>> {
+  const catalogue = parts.catalogue.current();
+  const progress: Progress = { caller, catalogueHash: catalogue.hash };
+
+  const declared = declareTask(request.authorizationDetails, request.taskUrns);
+  if (!declared.ok) return deny(parts, progress, declared.failure);
+  const ask = findAsk(catalogue, caller.agent, request.scope, declared.value);
+  if (!ask.ok) return deny(parts, progress, ask.failure);
+  progress.ask = ask.value;
+
+  const facts = await parts.ledger.readForExchange(caller.agent.id, ask.value.task.identifier);
+  const plan = planExchange(caller.agent, ask.value, request.ttlSeconds, facts);
+  if (!plan.ok) return deny(parts, progress, plan.failure);
+  const decision = decide(parts, caller, ask.value, plan.value, facts);
+  progress.decision = decision;
+  if (decision.outcome === 'deny') return deny(parts, progress, policyDenied(decision));
+
+  const opened = await openLease(parts, {
+    caller,
+    ask: ask.value,
+    plan: plan.value,
+    decision,
+    wantedSeconds: request.ttlSeconds,
+    catalogueHash: catalogue.hash,
+  });
+  if (!opened.ok) {
+    return opened.failure.mayAudit
+      ? deny(parts, progress, opened.failure.failure)
+      : fail(opened.failure.failure);
+  }
+  const credential = await mintCredential(parts, ask.value.target, opened.value);
+  if (!credential.ok) return credential;
+  return succeed({ ...credential.value, task: opened.value.task });
+}
+
+function decide(
+  parts: BrokerParts,
+  caller: AgentCaller,
+  ask: Ask,
+  plan: ExchangePlan,
+  facts: ExchangeFacts,
+): Decision {
+  return parts.policies().decide({
+    action: 'exchange',
+    agent: caller.agent,
+    scope: ask.scope,
+    taskType: ask.taskType,
+    task: {
+      actions: ask.task.actions,
+      locations: ask.task.locations,
+      datatypes: ask.task.datatypes,
+      ...(ask.task.workflow === null ? {} : { workflow: ask.task.workflow }),
+    },
+    ttlSeconds: plan.ttlSeconds,
+    openLeases: facts.openLeases,
+    recentLeases: facts.recentLeases,
+    chainDepth: 0,
+    claims: caller.policyClaims,
+    now: facts.now,
+  });
+}
+
+function policyDenied(decision: Decision): Failure {
+  const by = decision.policyIds.length > 0 ? ` by ${decision.policyIds.join(', ')}` : '';
+  return failure('policy_denied', `denied${by}: ${decision.reasons.join('; ')}`, {
+    policyIds: decision.policyIds,
+  });
+}
+
+/** Records the refusal and answers it with the event's id, under which an operator finds it. */
+async function deny(
+  parts: BrokerParts,
+  progress: Progress,
+  refusal: Failure,
+): Promise<Result<never, Failure>> {
+  const id = parts.ids.uuid();
+  await parts.ledger.recordDenial(denialEvent(id, progress.caller, refusal, progress));
+  return fail({ ...refusal, decisionId: id });
+}

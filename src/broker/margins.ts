@@ -1,0 +1,58 @@
+/** The bounds of a lease's life that the broker decides. docs/limits.md publishes them. */
+
+/** Seconds. Rounding to whole seconds may take one, and a deadline must lie 2 s ahead at commit. */
+export const SHORTEST_TTL_SECONDS = 3;
+
+/** Milliseconds that a deadline must lie ahead when an exchange is planned and committed. */
+export const DEADLINE_AHEAD_MS = 2_000;
+
+/**
+ * Seconds by which the batch token, and with it OpenBao's own lease, outlives our deadline:
+ * OpenBao ends the lease by itself if no broker runs any more.
+ */
+export const TOKEN_MARGIN_SECONDS = 30;
+
+/** Seconds from the commit of `minting` after which its replica is taken for dead. */
+export const MINT_DEADLINE_SECONDS = 10;
+
+/** Milliseconds that a caller waits for a mint. The mint itself is never cut. */
+export const MINT_WAIT_MS = MINT_DEADLINE_SECONDS * 1000;
+
+/** Seconds after which the identifier of an ended task may be used again by the same agent. */
+export const IDENTIFIER_REST_SECONDS = 24 * 3600;
+
+/** Milliseconds until the first retry of an ending; doubled by each failure. */
+export const RETRY_FIRST_MS = 200;
+
+/** Milliseconds between retries at most: a target that is back is noticed within this time. */
+export const RETRY_LONGEST_MS = 10_000;
+
+/** Names in one call of the guard: batches of 20 measured best (docs/decisions). */
+export const NAMES_PER_CALL = 20;
+
+/** Settlings under way at a time: OpenBao does one thing at a time per database config. */
+export const SETTLINGS_AT_A_TIME = 4;
+
+/**
+ * Milliseconds past its deadline before a name is ended without the ledger's help. The ledger's
+ * own claims come first; this is the net below them.
+ */
+export const BY_NAME_GRACE_MS = 1_500;
+
+/** Names that one pass of the sweep asks of one guard. */
+export const NAMES_PER_PASS = 500;
+
+/** Milliseconds that a pass of the sweep waits for its endings; slower ones go on behind it. */
+export const PASS_WAIT_MS = 2_000;
+
+/** Tasks past their deadline that one pass marks as ended. */
+export const TASKS_PER_PASS = 500;
+
+/** Residues that one pass tries again. */
+export const RESIDUES_PER_PASS = 20;
+
+/** Milliseconds until a residue is tried again: it waits for a person, not for us. */
+export const RESIDUE_RETRY_MS = 60_000;
+
+/** Milliseconds that a readiness check waits for one part. */
+export const READINESS_WAIT_MS = 1_000;

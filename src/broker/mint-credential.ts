@@ -1,0 +1,159 @@
+import type { Target } from '../catalogue/target.ts';
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import { fail, succeed } from '../foundation/result.ts';
+import type { Result } from '../foundation/result.ts';
+import type { Lease } from '../ledger/lease.ts';
+import { LedgerUnreachable } from '../ledger/ledger.ts';
+import type { MintOutcome } from '../mint/backend.ts';
+import type { DatabaseCredential, ExchangeGrant } from './broker.ts';
+import { databaseCredential } from './database-credential.ts';
+import { endByName } from './end-by-name.ts';
+import { endUntilDead } from './end-until-dead.ts';
+import { MINT_DEADLINE_SECONDS, MINT_WAIT_MS } from './margins.ts';
+import type { Opened } from './open-lease.ts';
+import type { BrokerParts } from './parts.ts';
+
+type Minted = Pick<ExchangeGrant, 'credential' | 'lease' | 'expiresInSeconds' | 'decisionId'>;
+
+/** Seconds after which an exchange that failed at the backend is worth another try. */
+const MINT_RETRY_SECONDS = 2;
+
+/**
+ * Keeps the promise of an open lease: mints, commits `active`, answers. The request to OpenBao is
+ * never cut, whatever becomes of the caller: a cut one may leave a user without a lease. What
+ * comes too late, or for a lease that was fenced meanwhile, is ended at once.
+ */
+export async function mintCredential(
+  parts: BrokerParts,
+  target: Target,
+  opened: Opened,
+): Promise<Result<Minted, Failure>> {
+  const waited = new AbortController();
+  const late = parts.clock.sleep(MINT_WAIT_MS, waited.signal).then(() => undefined);
+  const work = mintAndRecord(parts, target, opened);
+  parts.background.run('mint', () => work);
+  const outcome = await Promise.race([work, late]);
+  waited.abort();
+  if (outcome !== undefined) return outcome;
+  // Nobody waits for it any more: fence it now, and what the mint still makes is ended.
+  parts.background.run('end a late mint', () => endLateMint(parts, opened.lease));
+  return fail(
+    failure('mint_unknown', 'the backend did not answer in time; what it made is being ended', {
+      retryAfterSeconds: MINT_RETRY_SECONDS,
+      decisionId: opened.lease.decisionId,
+    }),
+  );
+}
+
+async function mintAndRecord(
+  parts: BrokerParts,
+  target: Target,
+  opened: Opened,
+): Promise<Result<Minted, Failure>> {
+  const started = parts.clock.monotonicMs();
+  const outcome = await mintInTime(parts, opened);
+  parts.metrics.minted(outcome.kind, target.name, (parts.clock.monotonicMs() - started) / 1000);
+  if (outcome.kind !== 'minted') return notMinted(parts, opened, outcome);
+  const credential = databaseCredential(target, outcome.username, outcome.password);
+  const lease = await recordMinted(parts, opened, outcome, credential);
+  if (lease.state !== 'active') return endFenced(parts, lease);
+  const left = Math.floor((lease.deadline.getTime() - parts.clock.now().getTime()) / 1000);
+  return succeed({
+    credential,
+    lease,
+    // The process clock may be off the ledger's: never say more than what was decided.
+    expiresInSeconds: Math.max(1, Math.min(left, lifeSeconds(lease))),
+    decisionId: lease.decisionId,
+  });
+}
+
+function lifeSeconds(lease: Lease): number {
+  return Math.floor((lease.deadline.getTime() - lease.createdAt.getTime()) / 1000);
+}
+
+/** A replica that was stopped between commit and mint has lost its turn: others fenced the lease. */
+async function mintInTime(parts: BrokerParts, opened: Opened): Promise<MintOutcome> {
+  if (parts.clock.monotonicMs() - opened.openedAtMs > MINT_DEADLINE_SECONDS * 1000) {
+    return {
+      kind: 'unsent',
+      failure: failure('mint_unknown', 'the mint deadline passed before the mint was sent', {
+        retryAfterSeconds: MINT_RETRY_SECONDS,
+      }),
+    };
+  }
+  return parts.minter.credential(opened.place, opened.token);
+}
+
+async function recordMinted(
+  parts: BrokerParts,
+  opened: Opened,
+  outcome: Extract<MintOutcome, { kind: 'minted' }>,
+  credential: DatabaseCredential,
+): Promise<Lease> {
+  const named = outcome.username === opened.lease.credentialName;
+  if (!named) {
+    parts.log.error(
+      { lease: opened.lease.id, place: opened.place },
+      'OpenBao made a user of another name: the username_template is not ours; run mayfly doctor',
+    );
+  }
+  try {
+    return await parts.ledger.recordMint({
+      leaseId: opened.lease.id,
+      outcome: named ? 'minted' : 'unknown',
+      backendLeaseId: outcome.backendLeaseId,
+      credentialSha256: named ? credential.uri.sha256() : null,
+    });
+  } catch (error) {
+    if (error instanceof LedgerUnreachable) {
+      // Not committed, so not answered (invariant I1): dead by name, without the ledger's help.
+      parts.background.run('end what could not be recorded', () =>
+        endByName(parts, opened.lease, outcome.backendLeaseId),
+      );
+    }
+    throw error;
+  }
+}
+
+async function notMinted(
+  parts: BrokerParts,
+  opened: Opened,
+  outcome: Exclude<MintOutcome, { kind: 'minted' }>,
+): Promise<Result<never, Failure>> {
+  const lease = await parts.ledger.recordMint({
+    leaseId: opened.lease.id,
+    outcome: outcome.kind,
+    backendLeaseId: null,
+    credentialSha256: null,
+  });
+  if (lease.state === 'revoking') {
+    parts.background.run('end an unknown mint', () => endUntilDead(parts, [lease], 0));
+  }
+  if (lease.endCause !== null && lease.endCause !== 'mint_unknown') return leaseEnded(lease);
+  return fail({ ...outcome.failure, decisionId: lease.decisionId });
+}
+
+/** Fenced while it was being minted: completed, revoked, or given up by the sweep. */
+async function endFenced(parts: BrokerParts, lease: Lease): Promise<Result<never, Failure>> {
+  await endUntilDead(parts, [lease], 0);
+  return leaseEnded(lease);
+}
+
+function leaseEnded(lease: Lease): Result<never, Failure> {
+  return fail(
+    failure('lease_ended', 'the lease was ended while its credential was being made', {
+      decisionId: lease.decisionId,
+    }),
+  );
+}
+
+async function endLateMint(parts: BrokerParts, lease: Lease): Promise<void> {
+  const fenced = await parts.ledger.endLease({
+    leaseId: lease.id,
+    cause: 'mint_unknown',
+    reason: 'the backend did not answer in time',
+    by: 'mayfly',
+  });
+  if (fenced) await endUntilDead(parts, [fenced], 0);
+}

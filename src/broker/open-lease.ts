@@ -1,0 +1,162 @@
+import { encodeName } from '../target/credential-name.ts';
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import { fail, succeed } from '../foundation/result.ts';
+import type { Result } from '../foundation/result.ts';
+import type { SecretText } from '../foundation/secret-text.ts';
+import type { AgentCaller } from '../identity/principal.ts';
+import type { Lease, Task } from '../ledger/lease.ts';
+import type { Admission, Admit, NewTask } from '../ledger/ledger.ts';
+import type { MintPlace } from '../mint/backend.ts';
+import { tokenRoleName } from '../mint/provision/names.ts';
+import type { Decision } from '../policy/decision.ts';
+import type { Ask } from './ask.ts';
+import { permitEvent } from './exchange-events.ts';
+import { MINT_DEADLINE_SECONDS, TOKEN_MARGIN_SECONDS } from './margins.ts';
+import type { BrokerParts } from './parts.ts';
+import { planExchange } from './plan-exchange.ts';
+import type { ExchangePlan } from './plan-exchange.ts';
+
+export type Permitted = {
+  readonly caller: AgentCaller;
+  readonly ask: Ask;
+  readonly plan: ExchangePlan;
+  readonly decision: Decision;
+  readonly wantedSeconds: number | null;
+  readonly catalogueHash: string;
+};
+
+/** A committed promise, and the token with which it may be kept. */
+export type Opened = {
+  readonly lease: Lease;
+  readonly task: Task;
+  readonly place: MintPlace;
+  readonly token: SecretText;
+  /** `clock.monotonicMs()` before the commit: the mint deadline counts from here. */
+  readonly openedAtMs: number;
+};
+
+/** `mayAudit`: a refusal by state, whose event is still to be written. */
+export type NotOpened = { readonly failure: Failure; readonly mayAudit: boolean };
+
+/**
+ * Commits the lease in `minting` with the name that its credential will have, and fetches the
+ * batch token beside it: an unused token is harmless, a mint without a committed name is not.
+ */
+export async function openLease(
+  parts: BrokerParts,
+  permitted: Permitted,
+): Promise<Result<Opened, NotOpened>> {
+  const { agent } = permitted.caller;
+  const leaseId = parts.ids.uuid();
+  const place = placeOf(permitted.ask);
+  const credentialName = encodeName({
+    installation: parts.installation,
+    leaseId,
+    deadline: permitted.plan.deadline,
+  });
+  const openedAtMs = parts.clock.monotonicMs();
+  const [opened, token] = await Promise.all([
+    parts.ledger.openLease(
+      { id: agent.id, owner: agent.owner },
+      permitted.ask.task.identifier,
+      admission(parts, permitted, { leaseId, credentialName, place }),
+    ),
+    parts.minter.token(place, credentialName, permitted.plan.ttlSeconds + TOKEN_MARGIN_SECONDS),
+  ]);
+  if (!opened.ok) return fail({ failure: opened.failure, mayAudit: true });
+  if (!token.ok) {
+    await parts.ledger.recordMint({
+      leaseId,
+      outcome: 'unsent',
+      backendLeaseId: null,
+      credentialSha256: null,
+    });
+    return fail({
+      failure: { ...token.failure, decisionId: opened.value.lease.decisionId },
+      mayAudit: false,
+    });
+  }
+  return succeed({ ...opened.value, place, token: token.value, openedAtMs });
+}
+
+function placeOf(ask: Ask): MintPlace {
+  return {
+    mount: ask.target.backend.mount,
+    config: ask.target.backend.config,
+    role: ask.scope.backend_role,
+    tokenRole: tokenRoleName(ask.scope.name),
+  };
+}
+
+/** The pure decision that runs again inside the ledger's transaction, under the agent's lock. */
+function admission(
+  parts: BrokerParts,
+  permitted: Permitted,
+  minting: { leaseId: string; credentialName: string; place: MintPlace },
+): Admit {
+  const decisionId = parts.ids.uuid();
+  const taskId = parts.ids.uuid();
+  return (facts) => {
+    const { caller, ask, plan } = permitted;
+    const again = planExchange(caller.agent, ask, permitted.wantedSeconds, facts);
+    if (!again.ok) return again;
+    if (again.value.deadline < plan.deadline) {
+      return fail(
+        failure('task_ended', 'the task ends before the life that was decided', {
+          field: 'identifier',
+        }),
+      );
+    }
+    return succeed<Admission>({
+      openTask: again.value.openTask ? null : newTask(taskId, ask, again.value),
+      lease: {
+        id: minting.leaseId,
+        instance: caller.instance,
+        issuer: caller.token.issuer,
+        subject: caller.token.subject,
+        scope: ask.scope.name,
+        revocability: ask.scope.revocability,
+        credentialName: minting.credentialName,
+        decisionId,
+        deadline: plan.deadline,
+        mintDeadlineSeconds: MINT_DEADLINE_SECONDS,
+        backendEndsBy: backendEnd(facts.now, plan),
+        snapshot: {
+          target: ask.target.name,
+          kind: ask.target.kind,
+          ...minting.place,
+          proof: ask.scope.proof,
+          catalogueHash: permitted.catalogueHash,
+        },
+      },
+      event: (openTaskId) =>
+        permitEvent(decisionId, minting.leaseId, openTaskId, {
+          ...permitted,
+          credentialName: minting.credentialName,
+        }),
+    });
+  };
+}
+
+function newTask(id: string, ask: Ask, plan: ExchangePlan): NewTask {
+  return {
+    id,
+    taskType: ask.taskType.name,
+    identifier: ask.task.identifier,
+    purpose: ask.task.purpose,
+    workflow: ask.task.workflow,
+    actions: ask.task.actions,
+    locations: ask.task.locations,
+    datatypes: ask.task.datatypes ?? null,
+    parameters: ask.task.parameters,
+    delegation: ask.task.delegation,
+    deadline: plan.taskDeadline,
+  };
+}
+
+/** The token is made within the mint deadline, lives for life and margin, and OpenBao rounds up. */
+function backendEnd(now: Date, plan: ExchangePlan): Date {
+  const seconds = MINT_DEADLINE_SECONDS + plan.ttlSeconds + TOKEN_MARGIN_SECONDS + 1;
+  return new Date(now.getTime() + seconds * 1000);
+}

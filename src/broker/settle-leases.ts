@@ -1,0 +1,90 @@
+import type { Lease } from '../ledger/lease.ts';
+import { retryInMs } from './backoff.ts';
+import { SETTLINGS_AT_A_TIME } from './margins.ts';
+import { eachBounded } from './each-bounded.ts';
+import { grouped } from './grouped.ts';
+import type { BrokerParts } from './parts.ts';
+
+type Done = { readonly lease: Lease; readonly note: string };
+type NotYet = { readonly lease: Lease; readonly reason: string; readonly retryMs: number };
+export type BackendOutcome = { readonly done: readonly Done[]; readonly notYet: readonly NotYet[] };
+
+/**
+ * Book-keeping with OpenBao for leases that are dead at the target: its lease is revoked (`sync`),
+ * or is known to have never been or to have ended. What fails waits for the next attempt.
+ */
+export async function settleLeases(parts: BrokerParts, leases: readonly Lease[]): Promise<number> {
+  const dead = leases.filter((lease) => lease.state === 'revoked');
+  if (dead.length === 0) return 0;
+  const outcome = await endAtBackend(parts, dead);
+  const late = outcome.notYet.map(({ lease, reason, retryMs }) => ({
+    leaseId: lease.id,
+    reason,
+    retryInMs: retryMs,
+    targetOid: lease.targetOid,
+  }));
+  const byNote = grouped(outcome.done, ({ note }) => note);
+  const [settled] = await Promise.all([
+    Promise.all(
+      [...byNote].map(([note, group]) =>
+        parts.ledger.recordSettled(
+          group.map(({ lease }) => lease.id),
+          note,
+        ),
+      ),
+    ),
+    late.length > 0 ? parts.ledger.recordLate(late) : undefined,
+  ]);
+  const count = settled.flat().length;
+  parts.metrics.settled(count);
+  return count;
+}
+
+/** Asks OpenBao to end each lease, a few at a time. */
+export async function endAtBackend(
+  parts: BrokerParts,
+  leases: readonly Lease[],
+): Promise<BackendOutcome> {
+  const done: Done[] = [];
+  const notYet: NotYet[] = [];
+  const unknown = leases.filter(needsOwnEnd);
+  const now = unknown.length > 0 ? await parts.ledger.now() : undefined;
+  await eachBounded(leases, SETTLINGS_AT_A_TIME, async (lease) => {
+    const answer = await endOne(parts, lease, now);
+    if ('note' in answer) done.push({ lease, note: answer.note });
+    else notYet.push({ lease, ...answer });
+  });
+  return { done, notYet };
+}
+
+/** Something may have been made, and its lease id never reached us. */
+function needsOwnEnd(lease: Lease): boolean {
+  return (
+    lease.backendLeaseId === null &&
+    lease.mintOutcome !== 'refused' &&
+    lease.mintOutcome !== 'unsent'
+  );
+}
+
+async function endOne(
+  parts: BrokerParts,
+  lease: Lease,
+  now: Date | undefined,
+): Promise<{ readonly note: string } | { readonly reason: string; readonly retryMs: number }> {
+  if (lease.backendLeaseId !== null) {
+    const revoked = await parts.reaper.revoke(lease.backendLeaseId);
+    if (revoked.ok) return { note: 'revoked at the backend' };
+    return {
+      reason: revoked.failure.detail,
+      retryMs: retryInMs(lease.attempts, parts.ids.fraction()),
+    };
+  }
+  if (!needsOwnEnd(lease)) return { note: 'nothing was minted' };
+  const left = lease.backendEndsBy.getTime() - (now?.getTime() ?? 0);
+  if (left <= 0) return { note: "ended with its token's life" };
+  return {
+    reason: 'its backend lease id is not known; waiting for the end of the token that made it',
+    // A mint that is still running may yet tell the id.
+    retryMs: Math.min(left, retryInMs(lease.attempts + 1, parts.ids.fraction())),
+  };
+}

@@ -1,0 +1,76 @@
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import { fail, succeed } from '../foundation/result.ts';
+import type { Result } from '../foundation/result.ts';
+import type { Permission } from '../catalogue/operators.ts';
+import type { Caller, OperatorCaller } from '../identity/principal.ts';
+import type { Lease, Task } from '../ledger/lease.ts';
+import type { LeaseFilter, Page, TaskFilter } from '../ledger/ledger.ts';
+import type { LeaseDetail, TaskDetail } from './broker.ts';
+import { withLedger } from './ledger-faults.ts';
+import { withPermission } from './permission.ts';
+import type { BrokerParts } from './parts.ts';
+
+/** Leases of one task that are shown with it. */
+const LEASES_OF_A_TASK = 200;
+
+export function listLeases(
+  parts: BrokerParts,
+  caller: OperatorCaller,
+  filter: LeaseFilter,
+  limit: number,
+  cursor: string | null,
+): Promise<Result<Page<Lease>, Failure>> {
+  return withPermission(caller, 'leases.read', () =>
+    withLedger(async () => succeed(await parts.ledger.leases(filter, limit, cursor))),
+  );
+}
+
+export function listTasks(
+  parts: BrokerParts,
+  caller: OperatorCaller,
+  filter: TaskFilter,
+  limit: number,
+  cursor: string | null,
+): Promise<Result<Page<Task>, Failure>> {
+  return withPermission(caller, 'tasks.read', () =>
+    withLedger(async () => succeed(await parts.ledger.tasks(filter, limit, cursor))),
+  );
+}
+
+/** One lease with its events; an agent sees its own, an operator with the permission all. */
+export function showLease(
+  parts: BrokerParts,
+  caller: Caller,
+  leaseId: string,
+): Promise<Result<LeaseDetail, Failure>> {
+  return withLedger<LeaseDetail>(async () => {
+    const lease = await parts.ledger.lease(leaseId);
+    if (!lease || !maySee(caller, lease.agentId, 'leases.read')) return notFound('lease');
+    return succeed({ lease, events: await parts.ledger.events({ leaseId }) });
+  });
+}
+
+/** One task with its leases, under the same rule. */
+export function showTask(
+  parts: BrokerParts,
+  caller: Caller,
+  taskId: string,
+): Promise<Result<TaskDetail, Failure>> {
+  return withLedger<TaskDetail>(async () => {
+    const task = await parts.ledger.task(taskId);
+    if (!task || !maySee(caller, task.agentId, 'tasks.read')) return notFound('task');
+    const states = ['minting', 'active', 'revoking', 'revoked', 'settled', 'abandoned'] as const;
+    const page = await parts.ledger.leases({ taskId, states }, LEASES_OF_A_TASK, null);
+    return succeed({ task, leases: page.items });
+  });
+}
+
+function maySee(caller: Caller, agentId: string, permission: Permission): boolean {
+  return caller.kind === 'agent' ? caller.agent.id === agentId : caller.permissions.has(permission);
+}
+
+/** Somebody else's gets the same answer as what does not exist. */
+function notFound(what: 'lease' | 'task'): Result<never, Failure> {
+  return fail(failure('not_found', `no such ${what}`, { field: `${what}_id` }));
+}
