@@ -23,6 +23,8 @@ export type ChildCommand = {
   readonly cwd: string;
   /** Where standard output and standard error go: an open file descriptor. */
   readonly output: number;
+  /** What it sees besides a PATH and the C locale; `inherited`: all that we see. */
+  readonly environment?: Readonly<Record<string, string>> | 'inherited';
   /** The user to run as; absent: ourselves. */
   readonly user?: SystemUser | undefined;
   /** What it gets when we die without having stopped it. */
@@ -43,7 +45,7 @@ export async function startChild(command: ChildCommand): Promise<Child> {
   const plan = setpriv === undefined ? plainly(command) : throughSetpriv(setpriv, command);
   const started = spawn(plan.command, plan.args, {
     cwd: command.cwd,
-    env: CHILD_ENVIRONMENT,
+    ...environmentOf(command),
     detached: true,
     stdio: ['ignore', command.output, command.output],
     ...(plan.user ? { uid: plan.user.uid, gid: plan.user.gid } : {}),
@@ -78,6 +80,11 @@ export async function exitsWithin(child: Child, ms: number): Promise<boolean> {
   await Promise.race([child.exited, systemClock.sleep(ms, giveUp.signal)]);
   giveUp.abort();
   return !child.isRunning();
+}
+
+/** Node hands its own environment on where none is given. */
+function environmentOf({ environment }: ChildCommand): { env?: Record<string, string> } {
+  return environment === 'inherited' ? {} : { env: { ...CHILD_ENVIRONMENT, ...environment } };
 }
 
 type Plan = { command: string; args: readonly string[]; user?: SystemUser | undefined };
