@@ -30,12 +30,17 @@ export type Ending = {
   readonly reason: string | null;
   /** The target's clock at the end of the call. */
   readonly targetNow: Date;
+  /** Which server answered, in the form of `Look.server`: the prover must have asked the same. */
+  readonly server: string;
 };
 
 export type GuardedName = {
   readonly name: string;
   readonly oid: number | null;
   readonly canLogin: boolean;
+  readonly deadline: Date;
+  /** False: this database's Mayfly never heard of it (made elsewhere in the cluster, or by hand). */
+  readonly registered: boolean;
 };
 
 export type Guard = {
@@ -43,6 +48,8 @@ export type Guard = {
   end(names: readonly string[]): Promise<readonly Ending[]>;
   /** Names of this installation that still exist and are past their own deadline. */
   overdue(limit: number): Promise<readonly GuardedName[]>;
+  /** All names of this installation that exist, whatever their deadline; for reconciling. */
+  list(): Promise<readonly GuardedName[]>;
   /** The target's clock, for measuring skew. */
   now(): Promise<Date>;
 };
@@ -57,7 +64,10 @@ export type Look = {
   readonly canLogin: boolean;
   /** Sessions of the oid (or of the name, where no oid is known). */
   readonly sessions: number;
-  /** `system_identifier` of the cluster and the name of the database: which server answered. */
+  /**
+   * Which server answered: `<system_identifier>/<database>`, and `<system_identifier>/standby/...`
+   * for a standby, which knows nothing of the primary's sessions.
+   */
   readonly server: string;
   readonly at: Date;
 };

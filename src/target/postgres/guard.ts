@@ -1,0 +1,112 @@
+import { parseName } from '../credential-name.ts';
+import type { Ending, Guard, GuardedName } from '../target-access.ts';
+import { joinCalls } from './ending-queue.ts';
+import { quoteIdentifier } from './quoting.ts';
+import { schemaOf } from './schema-name.ts';
+import type { WarmConnections } from './warm-connections.ts';
+import { TargetUnreachable } from '../target-unreachable.ts';
+
+/** Names in one call: larger batches gain little and make each name wait for more others. */
+const BATCH_MAX = 25;
+
+type Answer = {
+  readonly now: string;
+  readonly server: string;
+  readonly names: readonly {
+    readonly name: string;
+    readonly closing: 'alive' | 'nothing' | 'in_flight' | 'refused';
+    readonly oid: number | null;
+    readonly ended: boolean;
+    readonly state: 'gone' | 'disabled' | 'alive' | null;
+    readonly reason: string | null;
+  }[];
+};
+
+type ListedRow = {
+  credential: string;
+  role: string | null;
+  can_login: boolean;
+  deadline: Date;
+  registered: boolean;
+};
+
+/**
+ * The guard over its login's connections. Endings that are asked for while all of them are busy
+ * are joined into batches.
+ *
+ * @param expectedServer answers of any other server are refused; undefined: the first is believed
+ */
+export function postgresGuard(
+  connections: WarmConnections,
+  installation: string,
+  lanes: number,
+  expectedServer?: string,
+): Guard {
+  const schema = quoteIdentifier(schemaOf(installation));
+  const finish = { name: 'finish', text: `call ${schema}.finish($1, null)` };
+  const list = { name: 'list', text: `select * from ${schema}.list()` };
+  const overdue = {
+    name: 'overdue',
+    text: `select * from ${schema}.list() where deadline < pg_catalog.clock_timestamp()
+      order by can_login desc, deadline limit $1`,
+  };
+  const now = { name: 'now', text: 'select pg_catalog.clock_timestamp() as now' };
+
+  const run = async (names: readonly string[]): Promise<readonly Ending[]> => {
+    const [row] = await connections.ask<{ answer: Answer }>(finish, [[...new Set(names)]]);
+    if (row === undefined) throw new TargetUnreachable('the guard gave no answer');
+    if (expectedServer !== undefined && row.answer.server !== expectedServer) {
+      throw new TargetUnreachable(
+        `the guard reached server ${row.answer.server}, expected ${expectedServer}`,
+      );
+    }
+    const endings = new Map(endingsOf(row.answer).map((ending) => [ending.name, ending]));
+    return names.flatMap((name) => endings.get(name) ?? []);
+  };
+  const queue = joinCalls(lanes, BATCH_MAX, run);
+
+  return {
+    async end(names) {
+      for (const name of names) {
+        if (parseName(name)?.installation !== installation) {
+          throw new RangeError(`the guard of installation ${installation} ends only its own names`);
+        }
+      }
+      return queue.ask(names);
+    },
+    async overdue(limit) {
+      return (await connections.ask<ListedRow>(overdue, [limit])).map(guardedName);
+    },
+    async list() {
+      return (await connections.ask<ListedRow>(list, [])).map(guardedName);
+    },
+    async now() {
+      const [row] = await connections.ask<{ now: Date }>(now, []);
+      if (row === undefined) throw new TargetUnreachable('the guard gave no answer');
+      return row.now;
+    },
+  };
+}
+
+function endingsOf(answer: Answer): readonly Ending[] {
+  return answer.names.map(({ name, closing, oid, ended, state, reason }) => ({
+    name,
+    closing: closing === 'refused' ? 'alive' : closing,
+    oid,
+    ended,
+    residue: ended && state === 'disabled' ? (reason ?? 'the role is still there') : null,
+    reason: ended ? null : (reason ?? 'the role can still log in'),
+    targetNow: new Date(answer.now),
+    server: answer.server,
+  }));
+}
+
+function guardedName(row: ListedRow): GuardedName {
+  return {
+    name: row.credential,
+    oid: row.role === null ? null : Number(row.role),
+    canLogin: row.can_login,
+    deadline: row.deadline,
+    registered: row.registered,
+  };
+}

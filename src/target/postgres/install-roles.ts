@@ -1,0 +1,144 @@
+import type { AllowedGroup, InstallStep, TargetInstallation } from './installation-plan.ts';
+import { quoteIdentifier, quoteLiteral } from './quoting.ts';
+import { schemaOf } from './schema-name.ts';
+
+/** A stopped OpenBao must not keep a half-made user, nor wait for one of its own. */
+export const ADMIN_TIMEOUTS = {
+  idle_in_transaction_session_timeout: '5s',
+  lock_timeout: '2s',
+  statement_timeout: '5s',
+} as const;
+
+/** From this version on, memberships have options of their own. */
+export const MEMBERSHIP_OPTIONS_SINCE = 160_000;
+
+/** The role that inherits what holders of one group made; without login, rights or memberships. */
+export function estateOf(installation: string, group: AllowedGroup): string | undefined {
+  if (group.createsIn === undefined) return undefined;
+  // Postgres cuts names at 63 bytes without a word.
+  return `${schemaOf(installation)}_estate_${group.name}`.slice(0, 63);
+}
+
+/** The logins and their rights; verifiers in place of passwords, by user name. */
+export function roleSteps(
+  plan: TargetInstallation,
+  verifiers: ReadonlyMap<string, string>,
+  version: number,
+): readonly InstallStep[] {
+  const { admin, guard, prover } = plan;
+  const modern = version >= MEMBERSHIP_OPTIONS_SINCE;
+  return [
+    login(admin.username, 'createrole', verifiers.get(admin.username)),
+    ...Object.entries(ADMIN_TIMEOUTS).map(([name, value]) => setting(admin.username, name, value)),
+    membership('pg_signal_backend', admin.username, modern ? 'with inherit true' : ''),
+    ...plan.groups.map(({ name }) => adminOption(name, admin.username, modern)),
+    login(guard.username, 'nocreaterole', verifiers.get(guard.username)),
+    login(prover.username, 'nocreaterole', verifiers.get(prover.username)),
+    ...[guard, prover].flatMap(({ username }) =>
+      modern ? [membership('pg_use_reserved_connections', username, 'with inherit true')] : [],
+    ),
+    ...plan.groups.flatMap((group) => estate(plan, group, modern)),
+    ...[
+      admin.username,
+      guard.username,
+      prover.username,
+      ...plan.groups.map(({ name }) => name),
+    ].map((role) => connect(plan.database, role)),
+  ];
+}
+
+function login(username: string, createrole: string, verifier: string | undefined): InstallStep {
+  const attributes = `login ${createrole} nosuperuser nocreatedb noreplication nobypassrls inherit`;
+  return {
+    what: `role ${username}`,
+    look: `select case when r.oid is null then 'created' when r.rolcanlogin and r.rolinherit
+        and r.rolcreaterole = ${createrole === 'createrole'}
+        and not (r.rolsuper or r.rolcreatedb or r.rolreplication or r.rolbypassrls)
+      then 'unchanged' else 'changed' end as state
+      from (select) one left join pg_roles r on r.rolname = ${quoteLiteral(username)}`,
+    make: [
+      `do $do$ begin
+        if to_regrole(${quoteLiteral(quoteIdentifier(username))}) is null then
+          create role ${quoteIdentifier(username)} password ${quoteLiteral(verifier ?? '')} ${attributes};
+        else
+          alter role ${quoteIdentifier(username)} ${attributesOfExisting(createrole)};
+        end if;
+      end $do$`,
+    ],
+  };
+}
+
+/** Attributes that only a superuser may mention are left out: on an existing role they are seldom set. */
+function attributesOfExisting(createrole: string): string {
+  return `login inherit ${createrole}`;
+}
+
+function setting(username: string, name: string, value: string): InstallStep {
+  return {
+    what: `${name} of ${username}`,
+    look: `select case when ${quoteLiteral(`${name}=${value}`)} = any (s.setconfig)
+      then 'unchanged' else 'changed' end as state from (select) one
+      left join pg_db_role_setting s on s.setdatabase = 0
+        and s.setrole = to_regrole(${quoteLiteral(quoteIdentifier(username))})`,
+    make: [`alter role ${quoteIdentifier(username)} set ${name} = ${quoteLiteral(value)}`],
+  };
+}
+
+function membership(group: string, member: string, options: string, admin = false): InstallStep {
+  return {
+    what: `${member} in ${group}${admin ? ' with admin option' : ''}`,
+    look: `select case when exists (select from pg_auth_members m
+        where m.roleid = to_regrole(${quoteLiteral(quoteIdentifier(group))})
+          and m.member = to_regrole(${quoteLiteral(quoteIdentifier(member))})
+          ${admin ? 'and m.admin_option' : ''})
+      then 'unchanged' else 'created' end as state`,
+    make: [`grant ${quoteIdentifier(group)} to ${quoteIdentifier(member)} ${options}`],
+  };
+}
+
+/** OpenBao's admin hands groups out; on 16 and later without having their rights itself. */
+function adminOption(group: string, admin: string, modern: boolean): InstallStep {
+  const options = modern ? 'with admin true, inherit false, set false' : 'with admin option';
+  return membership(group, admin, options, true);
+}
+
+function connect(database: string, role: string): InstallStep {
+  return {
+    what: `CONNECT on ${database} for ${role}`,
+    look: `select case when exists (select from pg_database d, aclexplode(d.datacl) a
+        where d.datname = ${quoteLiteral(database)} and a.privilege_type = 'CONNECT'
+          and a.grantee = to_regrole(${quoteLiteral(quoteIdentifier(role))}))
+      then 'unchanged' else 'created' end as state`,
+    make: [`grant connect on database ${quoteIdentifier(database)} to ${quoteIdentifier(role)}`],
+  };
+}
+
+function estate(
+  plan: TargetInstallation,
+  group: AllowedGroup,
+  modern: boolean,
+): readonly InstallStep[] {
+  const name = estateOf(plan.installation, group);
+  if (name === undefined || group.createsIn === undefined) return [];
+  const admin = plan.admin.username;
+  return [
+    {
+      what: `role ${name}`,
+      look: `select case when to_regrole(${quoteLiteral(quoteIdentifier(name))}) is null
+        then 'created' else 'unchanged' end as state`,
+      make: [`create role ${quoteIdentifier(name)} nologin`],
+    },
+    membership(name, admin, modern ? 'with inherit true, set true' : ''),
+    {
+      what: `CREATE in schema ${group.createsIn} for ${admin} to hand out`,
+      look: `select case when exists (select from pg_namespace n, aclexplode(n.nspacl) a
+          where n.nspname = ${quoteLiteral(group.createsIn)} and a.privilege_type = 'CREATE'
+            and a.is_grantable and a.grantee = to_regrole(${quoteLiteral(quoteIdentifier(admin))}))
+        then 'unchanged' else 'created' end as state`,
+      make: [
+        `grant usage, create on schema ${quoteIdentifier(group.createsIn)}
+          to ${quoteIdentifier(admin)} with grant option`,
+      ],
+    },
+  ];
+}

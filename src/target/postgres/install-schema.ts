@@ -1,0 +1,149 @@
+import { estateOf } from './install-roles.ts';
+import type { AllowedGroup, InstallStep, TargetInstallation } from './installation-plan.ts';
+import { quoteIdentifier, quoteLiteral } from './quoting.ts';
+import { createRoutine, routineIdentity } from './routine.ts';
+import type { Routine } from './routine.ts';
+import { schemaOf } from './schema-name.ts';
+import { routines, tables } from './schema.ts';
+import type { Table } from './schema.ts';
+
+/** The schema, owned by OpenBao's admin role, with nothing granted to PUBLIC. */
+export function schemaSteps(plan: TargetInstallation): readonly InstallStep[] {
+  const schema = schemaOf(plan.installation);
+  const owner = quoteIdentifier(plan.admin.username);
+  return [
+    {
+      what: `schema ${schema}`,
+      look: `select case when exists (select from pg_namespace n where n.nspname = ${quoteLiteral(schema)})
+        then 'unchanged' else 'created' end as state`,
+      make: [`create schema ${quoteIdentifier(schema)} authorization ${owner}`],
+    },
+    ...tables(plan.installation).map((table) => tableStep(schema, table, owner)),
+    {
+      what: `${schema} belongs to this ledger`,
+      look: rowExists(schema, 'about', `ledger = ${quoteLiteral(plan.ledger)}`, 'created'),
+      make: [
+        `insert into ${quoteIdentifier(schema)}.about (ledger) values (${quoteLiteral(plan.ledger)})`,
+      ],
+    },
+    ...plan.groups.map((group) => allowedGroup(plan.installation, group)),
+    noOtherGroups(plan),
+    ...routines(plan.installation).flatMap((routine) => routineSteps(schema, routine, plan)),
+    usage(schema, plan.guard.username),
+  ];
+}
+
+function tableStep(schema: string, { name, sql }: Table, owner: string): InstallStep {
+  const qualified = `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
+  return {
+    what: `table ${schema}.${name}`,
+    look: `select case when to_regclass(${quoteLiteral(qualified)}) is null
+      then 'created' else 'unchanged' end as state`,
+    make: [sql, `alter table ${qualified} owner to ${owner}`],
+  };
+}
+
+function rowExists(schema: string, table: string, condition: string, otherwise: string): string {
+  return `select case when exists (select from ${quoteIdentifier(schema)}.${quoteIdentifier(table)}
+      where ${condition}) then 'unchanged' else ${quoteLiteral(otherwise)} end as state`;
+}
+
+function allowedGroup(installation: string, group: AllowedGroup): InstallStep {
+  const schema = schemaOf(installation);
+  const estate = estateOf(installation, group);
+  const literal = (text: string | undefined) => (text === undefined ? 'null' : quoteLiteral(text));
+  const values = `${quoteLiteral(group.name)}, ${group.connectionLimit}, ${literal(group.createsIn)}, ${literal(estate)}`;
+  return {
+    what: `group ${group.name} may be handed out`,
+    look: rowExists(
+      schema,
+      'allowed_group',
+      `(group_name, connection_limit, coalesce(creates_in, ''), coalesce(estate, '')) =
+        (${quoteLiteral(group.name)}, ${group.connectionLimit}, ${quoteLiteral(group.createsIn ?? '')}, ${quoteLiteral(estate ?? '')})`,
+      'changed',
+    ),
+    make: [
+      `insert into ${quoteIdentifier(schema)}.allowed_group
+         (group_name, connection_limit, creates_in, estate) values (${values})
+       on conflict (group_name) do update set connection_limit = excluded.connection_limit,
+         creates_in = excluded.creates_in, estate = excluded.estate`,
+    ],
+  };
+}
+
+/** A group that left the catalogue can no longer be minted, whatever OpenBao still holds. */
+function noOtherGroups({ installation, groups }: TargetInstallation): InstallStep {
+  const schema = schemaOf(installation);
+  const names = groups.map(({ name }) => quoteLiteral(name)).join(', ') || "''";
+  const table = `${quoteIdentifier(schema)}.allowed_group`;
+  return {
+    what: 'no other group may be handed out',
+    look: `select case when exists (select from ${table} where group_name not in (${names}))
+      then 'changed' else 'unchanged' end as state`,
+    make: [`delete from ${table} where group_name not in (${names})`],
+  };
+}
+
+function routineSteps(
+  schema: string,
+  routine: Routine,
+  plan: TargetInstallation,
+): readonly InstallStep[] {
+  const identity = routineIdentity(schema, routine);
+  const grantees = routine.for === 'guard' ? [plan.guard.username] : [];
+  return [
+    {
+      what: `${routine.kind} ${schema}.${routine.name}`,
+      look: routineLook(identity, routine, plan.admin.username),
+      make: [
+        createRoutine(schema, routine),
+        `alter routine ${identity} owner to ${quoteIdentifier(plan.admin.username)}`,
+      ],
+    },
+    {
+      what: `${routine.name} is only for ${[plan.admin.username, ...grantees].join(' and ')}`,
+      look: routineAclLook(identity, [plan.admin.username, ...grantees]),
+      make: [
+        `revoke all on routine ${identity} from public`,
+        ...grantees.map(
+          (grantee) => `grant execute on routine ${identity} to ${quoteIdentifier(grantee)}`,
+        ),
+      ],
+    },
+  ];
+}
+
+/** Compares what the server runs with what it should: body, rights and settings. */
+export function routineLook(identity: string, routine: Routine, owner: string): string {
+  const settings = routine.settings.map((setting) =>
+    quoteLiteral(setting.replace(/ = '?([^']*)'?$/, '=$1')),
+  );
+  const config = settings.length === 0 ? 'null' : `array[${settings.join(', ')}]::text[]`;
+  return `select case when p.oid is null then 'created'
+      when p.prosrc = ${quoteLiteral(routine.body)} and p.prosecdef = ${routine.definer}
+        and p.proconfig is not distinct from ${config}
+        and p.proowner = to_regrole(${quoteLiteral(quoteIdentifier(owner))})
+      then 'unchanged' else 'changed' end as state
+    from (select) one left join pg_proc p on p.oid = to_regprocedure(${quoteLiteral(identity)})`;
+}
+
+function routineAclLook(identity: string, roles: readonly string[]): string {
+  const wanted = roles.map((role) => quoteLiteral(role)).join(', ');
+  return `select case when p.oid is null then 'created' when p.proacl is not null and
+      (select array_agg(distinct coalesce(r.rolname, 'public')::text order by coalesce(r.rolname, 'public')::text)
+        from aclexplode(p.proacl) a left join pg_roles r on r.oid = a.grantee)
+      = (select array_agg(x order by x) from unnest(array[${wanted}]::text[]) x)
+    then 'unchanged' else 'changed' end as state
+    from (select) one left join pg_proc p on p.oid = to_regprocedure(${quoteLiteral(identity)})`;
+}
+
+function usage(schema: string, guard: string): InstallStep {
+  return {
+    what: `USAGE on schema ${schema} for ${guard}`,
+    look: `select case when exists (select from pg_namespace n, aclexplode(n.nspacl) a
+        where n.nspname = ${quoteLiteral(schema)} and a.privilege_type = 'USAGE'
+          and a.grantee = to_regrole(${quoteLiteral(quoteIdentifier(guard))}))
+      then 'unchanged' else 'created' end as state`,
+    make: [`grant usage on schema ${quoteIdentifier(schema)} to ${quoteIdentifier(guard)}`],
+  };
+}

@@ -1,0 +1,7 @@
+import { isInstallation } from '../credential-name.ts';
+
+/** The schema of one installation at a target. */
+export function schemaOf(installation: string): string {
+  if (!isInstallation(installation)) throw new RangeError('not an installation id');
+  return `mayfly_${installation}`;
+}

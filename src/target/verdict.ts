@@ -1,0 +1,144 @@
+import type { Revocability } from '../ledger/lease.ts';
+import type { Ending, Look } from './target-access.ts';
+
+/** What was done and seen of one credential; every member may be missing but the first. */
+export type Findings = {
+  readonly ending: Ending;
+  /** Undefined: the prover could not be asked. */
+  readonly look: Look | undefined;
+  /** What the scope declares. */
+  readonly declared: Revocability;
+  /** The oid that an earlier call saw, from the lease; null: none did. */
+  readonly seenOid: number | null;
+  /** True where OpenBao said that it made this credential. */
+  readonly minted: boolean;
+  /** True where OpenBao said that its lease is revoked, which ran its own statements. */
+  readonly backendRevoked: boolean;
+};
+
+/** Why a death is not proven, although nothing was seen alive. */
+export type LoweredReason = 'prover_unreachable' | 'prover_wrong_server' | 'no_positive_control';
+
+/** What is stored with the lease: what was asked, where, when, and the answer. JSON as it stands. */
+export type Evidence = {
+  readonly kind: 'seen_dead' | 'never_existed';
+  readonly name: string;
+  readonly oid: number | null;
+  readonly guard: {
+    readonly server: string;
+    readonly at: string;
+    readonly closing: Ending['closing'];
+    readonly ended: boolean;
+    readonly residue: string | null;
+  };
+  readonly prover: {
+    readonly server: string;
+    readonly at: string;
+    readonly role_exists: boolean;
+    readonly can_login: boolean;
+    readonly sessions: number;
+  } | null;
+  readonly lowered: LoweredReason | null;
+};
+
+export type Verdict =
+  | {
+      readonly dead: true;
+      readonly revocability: Revocability;
+      readonly lowered: LoweredReason | null;
+      readonly residue: string | null;
+      readonly oid: number | null;
+      readonly evidence: Evidence;
+    }
+  | {
+      readonly dead: false;
+      /** For the list of what is late. Contains no secret. */
+      readonly reason: string;
+      readonly oid: number | null;
+    };
+
+/**
+ * Judges whether a credential is dead and whether that is proven. Anything seen alive by either
+ * login wins; proof needs a role that was seen before, a prover that looked, and at the same server.
+ */
+export function judge(findings: Findings): Verdict {
+  const { ending, look, seenOid } = findings;
+  const oid = ending.oid ?? seenOid;
+  const alive = reasonAlive(findings, oid);
+  if (alive !== undefined) return { dead: false, reason: alive, oid };
+  const existed = oid !== null;
+  const lowered = existed
+    ? loweredBy(ending, look)
+    : findings.minted
+      ? 'no_positive_control'
+      : null;
+  return {
+    dead: true,
+    revocability: lowered === null ? findings.declared : atMostRevocable(findings.declared),
+    lowered,
+    residue: ending.residue ?? leftRole(look),
+    oid,
+    evidence: evidenceOf(ending, look, oid, lowered),
+  };
+}
+
+function reasonAlive(findings: Findings, oid: number | null): string | undefined {
+  const { ending, look } = findings;
+  if (look !== undefined && look.name !== ending.name) return 'the prover looked for another name';
+  if (!ending.ended) return ending.reason ?? 'the guard could not end it';
+  if (look !== undefined && look.sessions > 0) {
+    return `the prover saw ${look.sessions} session(s) on ${look.server}`;
+  }
+  if (look?.canLogin === true) return `the prover saw a role that can log in on ${look.server}`;
+  // A role that OpenBao made and this server never heard of lives somewhere else.
+  if (oid === null && findings.minted && !findings.backendRevoked) {
+    return 'the backend made it, but the guard never saw it: is the guard at the right server?';
+  }
+  return undefined;
+}
+
+function loweredBy(ending: Ending, look: Look | undefined): LoweredReason | null {
+  if (look === undefined) return 'prover_unreachable';
+  return look.server === ending.server ? null : 'prover_wrong_server';
+}
+
+/** Scopes may declare less than the target could prove; that is never raised. */
+function atMostRevocable(declared: Revocability): Revocability {
+  return declared === 'proven' ? 'revocable' : declared;
+}
+
+function leftRole(look: Look | undefined): string | null {
+  return look?.roleExists === true ? 'a role without login is still there' : null;
+}
+
+function evidenceOf(
+  ending: Ending,
+  look: Look | undefined,
+  oid: number | null,
+  lowered: LoweredReason | null,
+): Evidence {
+  return {
+    kind: oid === null ? 'never_existed' : 'seen_dead',
+    name: ending.name,
+    oid,
+    guard: {
+      server: ending.server,
+      at: ending.targetNow.toISOString(),
+      closing: ending.closing,
+      ended: ending.ended,
+      residue: ending.residue,
+    },
+    prover: look === undefined ? null : seenBy(look),
+    lowered,
+  };
+}
+
+function seenBy(look: Look): NonNullable<Evidence['prover']> {
+  return {
+    server: look.server,
+    at: look.at.toISOString(),
+    role_exists: look.roleExists,
+    can_login: look.canLogin,
+    sessions: look.sessions,
+  };
+}
