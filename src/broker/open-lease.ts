@@ -8,7 +8,7 @@ import type { AgentCaller } from '../identity/principal.ts';
 import type { Lease, Task } from '../ledger/lease.ts';
 import type { Admission, Admit, NewTask } from '../ledger/ledger.ts';
 import type { MintPlace } from '../mint/backend.ts';
-import { tokenRoleName } from '../mint/provision/names.ts';
+import { tokenRoleOf } from '../mint/backend-names.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Ask } from './ask.ts';
 import { permitEvent } from './exchange-events.ts';
@@ -85,7 +85,7 @@ function placeOf(ask: Ask): MintPlace {
     mount: ask.target.backend.mount,
     config: ask.target.backend.config,
     role: ask.scope.backend_role,
-    tokenRole: tokenRoleName(ask.scope.name),
+    tokenRole: tokenRoleOf(ask.scope.name),
   };
 }
 
