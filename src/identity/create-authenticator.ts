@@ -2,7 +2,9 @@ import type { Catalogue, CatalogueSource } from '../catalogue/catalogue.ts';
 import type { Issuer } from '../catalogue/issuer.ts';
 import { canonicalJson } from '../foundation/canonical-json.ts';
 import type { Clock } from '../foundation/clock.ts';
+import type { Failure } from '../foundation/failure.ts';
 import type { Log } from '../foundation/log.ts';
+import type { Result } from '../foundation/result.ts';
 import type { Authenticator } from './authenticator.ts';
 import { createKeySet } from './keys/key-set.ts';
 import type { KeySet } from './keys/key-set.ts';
@@ -11,6 +13,7 @@ import type { KeySource } from './keys/key-source.ts';
 import type { RefreshTimes } from './keys/refresh-rules.ts';
 import { agentOf } from './mapping/agent-of.ts';
 import { operatorOf } from './mapping/operator-of.ts';
+import type { VerifiedToken } from './principal.ts';
 import { verifyToken } from './verify-token.ts';
 import type { TrustedIssuer } from './verify-token.ts';
 
@@ -63,7 +66,7 @@ type Compiled = { readonly catalogue: Catalogue; readonly issuers: readonly Trus
  * catalogue as long as the definition of their issuer stays the same.
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { catalogue: source, clock } = options;
+  const { catalogue: source, clock, log } = options;
   let keySets: ReadonlyMap<string, KeySet> = new Map();
   let compiled: Compiled | undefined;
 
@@ -83,17 +86,28 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return compiled;
   }
 
+  /** A genuine token that maps to nobody is mended in the catalogue: its owner needs the subject. */
+  function noted<Caller>(token: VerifiedToken, mapped: Result<Caller, Failure>) {
+    if (!mapped.ok) {
+      const { issuer, subject } = token;
+      log?.info({ issuer, subject, reason: mapped.failure.reason }, 'a genuine token was refused');
+    }
+    return mapped;
+  }
+
   const nowMs = () => clock.now().getTime();
   return {
     agent: async (token) => {
       const { catalogue, issuers } = inForce();
       const verified = await verifyToken(token, 'workload', issuers, nowMs);
-      return verified.ok ? agentOf(verified.value, catalogue.agents.values()) : verified;
+      if (!verified.ok) return verified;
+      return noted(verified.value, agentOf(verified.value, catalogue.agents.values()));
     },
     operator: async (token) => {
       const { catalogue, issuers } = inForce();
       const verified = await verifyToken(token, 'operator', issuers, nowMs);
-      return verified.ok ? operatorOf(verified.value, catalogue.operators) : verified;
+      if (!verified.ok) return verified;
+      return noted(verified.value, operatorOf(verified.value, catalogue.operators));
     },
   };
 }

@@ -1,6 +1,7 @@
 import { request as requestHttp } from 'node:http';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { isLoopback } from '../../catalogue/loopback.ts';
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 
@@ -13,8 +14,6 @@ export type FetchOptions = {
   readonly ca?: Buffer;
 };
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
 /**
  * Parses an address that keys may be fetched from: https, or plain http on loopback, where nobody
  * else can answer. Fails with a sentence for the log.
@@ -24,12 +23,8 @@ export function parseKeyUrl(text: string): Result<URL, string> {
   const url = new URL(text);
   if (url.username !== '' || url.password !== '') return fail('its address holds a login');
   if (url.protocol === 'https:') return succeed(url);
-  if (url.protocol === 'http:' && isLoopback(url)) return succeed(url);
+  if (url.protocol === 'http:' && isLoopback(url.hostname)) return succeed(url);
   return fail('its address must be https (plain http only on loopback)');
-}
-
-export function isLoopback(url: URL): boolean {
-  return LOOPBACK.test(url.hostname);
 }
 
 /**
@@ -43,13 +38,7 @@ export function fetchDocument(url: URL, options: FetchOptions): Promise<Result<B
       resolve(fail('its connection cannot be set up: check the CA file'));
       return;
     }
-    request.on('error', (error: NodeJS.ErrnoException) => {
-      const timedOut = error.name === 'AbortError' || error.name === 'TimeoutError';
-      const why = timedOut
-        ? `no answer within ${options.timeoutMs} ms`
-        : (error.code ?? error.name);
-      resolve(fail(`it cannot be fetched (${why})`));
-    });
+    request.on('error', (error) => resolve(fail(problemOf(error, options))));
     request.on('response', (response) => {
       void readBody(response, options).then((body) => {
         if (!body.ok) request.destroy();
@@ -96,8 +85,17 @@ async function readBody(
       if (bytes > options.maxBytes) return fail(`it is larger than ${options.maxBytes} bytes`);
       chunks.push(chunk);
     }
-  } catch {
-    return fail(`it was cut, or took longer than ${options.timeoutMs} ms`);
+  } catch (error) {
+    return fail(problemOf(error, options));
   }
   return succeed(Buffer.concat(chunks));
+}
+
+/** Only the kind of an error: its message may quote what the other side sent. */
+function problemOf(error: unknown, options: FetchOptions): string {
+  const { name, code } = error as NodeJS.ErrnoException;
+  if (name === 'AbortError' || name === 'TimeoutError') {
+    return `it took longer than ${options.timeoutMs} ms`;
+  }
+  return `it cannot be fetched (${code ?? name})`;
 }

@@ -82,11 +82,14 @@ export function createKeySet(options: KeySetOptions): KeySet {
     };
   }
 
-  async function freshen(kid: string): Promise<void> {
-    const need = refreshNeed(age(kid), timesOf(options.times, held?.document));
-    if (need === 'wait') await read();
-    else if (need === 'background') void read();
-    else if (reading && !age(kid).kidKnown) await reading;
+  /** True when the keys were read for this kid's sake, so that a miss says something new. */
+  async function freshen(kid: string): Promise<boolean> {
+    const known = age(kid);
+    const need = refreshNeed(known, timesOf(options.times, held?.document));
+    if (need === 'background') void read();
+    if (need !== 'wait' && (known.kidKnown || !reading)) return false;
+    await read();
+    return true;
   }
 
   function importOnce(key: PublicKey, algorithm: string): Promise<CryptoKey | undefined> {
@@ -98,13 +101,13 @@ export function createKeySet(options: KeySetOptions): KeySet {
 
   return {
     find: async (kid, algorithm) => {
-      await freshen(kid);
+      const wasRead = await freshen(kid);
       if (!held || !stillTrusted(age(kid), options.times)) return unavailable(options.times);
       const keys = held.document.keys.get(kid);
       if (!keys) {
         // A reading that failed may have hidden a new key: only time can tell.
         if (attemptFailed) return unavailable(options.times);
-        remember(misses, kid, clock.monotonicMs());
+        if (wasRead) remember(misses, kid, clock.monotonicMs());
         return keyUnknown('its kid names no key of its issuer');
       }
       const fitting = keysFor(keys, algorithm);

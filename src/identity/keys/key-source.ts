@@ -1,10 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Issuer } from '../../catalogue/issuer.ts';
+import { isLoopback } from '../../catalogue/loopback.ts';
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 import { parseStrictObject } from '../token/strict-json.ts';
-import { fetchDocument, isLoopback, parseKeyUrl } from './fetch-document.ts';
+import { fetchDocument, parseKeyUrl } from './fetch-document.ts';
 import type { FetchOptions } from './fetch-document.ts';
 import { parseKeyDocument } from './key-document.ts';
 import type { KeyDocument } from './key-document.ts';
@@ -95,7 +96,7 @@ async function discoverKeyUrl(issuer: Issuer, get: Get): Promise<Result<string, 
 function staysAsSafe(issuer: string, address: string): boolean {
   if (!URL.canParse(address)) return false;
   const url = new URL(address);
-  return url.protocol === 'https:' || (issuer.startsWith('http:') && isLoopback(url));
+  return url.protocol === 'https:' || (issuer.startsWith('http:') && isLoopback(url.hostname));
 }
 
 function fileSource(file: string, format: KeyFormat, limits: KeySourceLimits): KeySource {
