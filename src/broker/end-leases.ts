@@ -1,7 +1,7 @@
-import type { Json } from '../foundation/canonical-json.ts';
 import type { Death, Lateness } from '../ledger/ledger.ts';
 import type { Lease } from '../ledger/lease.ts';
 import { judge } from '../target/verdict.ts';
+import type { Verdict } from '../target/verdict.ts';
 import type { Ending, Look, TargetAccess } from '../target/target-access.ts';
 import { retryInMs } from './backoff.ts';
 import { NAMES_PER_CALL } from './margins.ts';
@@ -63,22 +63,13 @@ async function endByGuard(
   const deaths: Death[] = [];
   const late: Lateness[] = [];
   for (const lease of leases) {
-    const ending = seen.endings.get(lease.credentialName);
-    const verdict = judge({
-      name: lease.credentialName,
-      target,
-      declared: lease.revocability,
-      oidSeenBefore: lease.targetOid,
-      ending,
-      look: seen.looks.get(lease.credentialName),
-      problem: seen.problem,
-    });
+    const verdict = await verdictOn(parts, lease, seen);
     if (verdict.dead) {
       deaths.push({
         leaseId: lease.id,
-        evidence: verdict.evidence as unknown as Json,
+        evidence: verdict.evidence,
         revocability: verdict.revocability,
-        revocabilityReason: verdict.reason,
+        revocabilityReason: verdict.lowered,
         residue: verdict.residue,
         targetOid: verdict.oid,
       });
@@ -87,6 +78,27 @@ async function endByGuard(
     }
   }
   return commit(parts, target, deaths, late);
+}
+
+async function verdictOn(parts: BrokerParts, lease: Lease, seen: Seen): Promise<Verdict> {
+  const ending = seen.endings.get(lease.credentialName);
+  if (!ending) {
+    return { dead: false, reason: seen.problem ?? 'the guard said nothing of it', oid: null };
+  }
+  const findings = {
+    ending,
+    look: seen.looks.get(lease.credentialName),
+    declared: lease.revocability,
+    seenOid: lease.targetOid,
+    minted: lease.mintOutcome === 'minted',
+    backendRevoked: false,
+  };
+  const verdict = judge(findings);
+  const elsewhere = !verdict.dead && ending.ended && findings.minted && verdict.oid === null;
+  if (!elsewhere || lease.backendLeaseId === null) return verdict;
+  // OpenBao made it, but not where the guard looks: only OpenBao knows where, so it ends it there.
+  const revoked = await parts.reaper.revoke(lease.backendLeaseId);
+  return revoked.ok ? judge({ ...findings, backendRevoked: true }) : verdict;
 }
 
 type Seen = {
