@@ -1,0 +1,8 @@
+/** The AppRoles, and the policies of the same names, of Mayfly's two identities in OpenBao. */
+export const MINTER_NAME = 'mayfly-minter';
+export const REAPER_NAME = 'mayfly-reaper';
+
+/** The token role of a scope, and the policy of the same name that its tokens have. */
+export function tokenRoleOf(scopeName: string): string {
+  return `mayfly-${scopeName}`;
+}
