@@ -45,6 +45,8 @@ export type BrokenCatalogue = {
   readonly warnings: readonly CatalogueProblem[];
   /** The policies that could be read, so that a check can go on with them. */
   readonly policies: readonly PolicyFile[];
+  /** All names in use, those of broken entries too. */
+  readonly names: Readonly<Record<'agents' | 'scopes' | 'taskTypes', ReadonlySet<string>>>;
 };
 
 /**
@@ -69,7 +71,8 @@ export async function loadCatalogue(
   const warnings = inReadingOrder(relationWarnings(all, now));
   const policies = policiesOf(files);
   if (reading.problems.length > 0 || !all.operators || !limits) {
-    return { ok: false, problems: inReadingOrder(reading.problems), warnings, policies };
+    const problems = inReadingOrder(reading.problems);
+    return { ok: false, problems, warnings, policies, names: namesOf(all) };
   }
   const catalogue: Catalogue = {
     hash: catalogueHash(files),
@@ -79,6 +82,10 @@ export async function loadCatalogue(
     policies,
   };
   return { ok: true, catalogue, warnings, unset: [...reading.unset].sort() };
+}
+
+function namesOf({ agents, scopes, taskTypes }: Declarations): BrokenCatalogue['names'] {
+  return { agents: agents.names, scopes: scopes.names, taskTypes: taskTypes.names };
 }
 
 function readDeclarations(files: readonly CatalogueFile[], reading: Reading): Declarations {
