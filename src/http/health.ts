@@ -1,0 +1,46 @@
+import { succeed } from '../foundation/result.ts';
+import type { Readiness } from '../broker/broker.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { HttpParts } from './parts.ts';
+import { SERVER_BOUNDS } from './server-bounds.ts';
+
+/** `GET /healthz`: the process answers; nothing behind it is asked. */
+export const healthEndpoint: Endpoint = () =>
+  Promise.resolve(succeed({ status: 200, body: { status: 'ok' } }));
+
+/**
+ * `GET /readyz`: 200 or 503, with what was seen of ledger, backend and targets. Callers that come
+ * while a check is under way share it, so that probes cannot be used to load what they look at.
+ */
+export function readyEndpoint({ broker, clock }: HttpParts, stopping: () => boolean): Endpoint {
+  let underWay: Promise<Readiness | null> | undefined;
+  const check = async () => {
+    const late = new AbortController();
+    try {
+      const waited = clock.sleep(SERVER_BOUNDS.readinessMs, late.signal).then(() => null);
+      return await Promise.race([broker.readiness(), waited]);
+    } finally {
+      late.abort();
+      underWay = undefined;
+    }
+  };
+  return async () => {
+    if (stopping()) return succeed({ status: 503, body: { ready: false, detail: 'stopping' } });
+    const readiness = await (underWay ??= check());
+    if (readiness === null) {
+      return succeed({ status: 503, body: { ready: false, detail: 'the check took too long' } });
+    }
+    return succeed({ status: readiness.ready ? 200 : 503, body: readinessJson(readiness) });
+  };
+}
+
+function readinessJson({ ready, ledger, backend, targets, late }: Readiness) {
+  return {
+    ready,
+    ledger,
+    backend,
+    targets,
+    late:
+      late === null ? null : { not_dead_in_time: late.notDeadInTime, not_settled: late.notSettled },
+  };
+}

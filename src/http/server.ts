@@ -1,0 +1,109 @@
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Server as TlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { createApplication } from './application.ts';
+import type { TrustProxy } from './application.ts';
+import { createInFlight } from './in-flight.ts';
+import type { HttpParts } from './parts.ts';
+import { SERVER_BOUNDS } from './server-bounds.ts';
+
+/** Files in PEM; the certificate with its chain. */
+export type TlsFiles = { readonly certFile: string; readonly keyFile: string };
+
+export type HttpOptions = HttpParts & {
+  readonly tls?: TlsFiles | undefined;
+  /** Absent: the address of the connection is the client's. */
+  readonly trustProxy?: TrustProxy | undefined;
+};
+
+export type HttpServer = {
+  /** Rejects when the address cannot be had or the TLS files cannot be read. Port 0: any free. */
+  listen(host: string, port: number): Promise<{ readonly port: number }>;
+  /** Reads the TLS files again: for new connections. Rejects, and changes nothing, if it cannot. */
+  reloadTls(): Promise<void>;
+  /**
+   * Takes no new connection, closes idle ones, lets calls under way finish, and cuts what is left
+   * after `graceMs`. Repeating it is fine.
+   */
+  stop(graceMs: number): Promise<void>;
+};
+
+/** Milliseconds between two looks for connections that have become idle while stopping. */
+const IDLE_CHECK_MS = 50;
+
+/** The request-driven half of the broker. */
+export function createHttpServer(options: HttpOptions): HttpServer {
+  const { clock, tls, trustProxy } = options;
+  let stopping = false;
+  const inFlight = createInFlight();
+  const application = createApplication(options, inFlight, () => stopping, trustProxy);
+  const server = bounded(tls ? createTlsServer(NODE_OPTIONS) : createServer(NODE_OPTIONS));
+  server.on('request', application.handler);
+
+  async function reloadTls(): Promise<void> {
+    if (!tls || !('setSecureContext' in server)) return;
+    const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
+    server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+  }
+
+  return {
+    reloadTls,
+    async listen(host, port) {
+      await reloadTls();
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, host, () => {
+          server.off('error', reject);
+          resolve();
+        });
+      });
+      return { port: (server.address() as AddressInfo).port };
+    },
+    async stop(graceMs) {
+      stopping = true;
+      application.stop();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const over = new AbortController();
+      const idle = closeIdle(server, over.signal, (ms) => clock.sleep(ms, over.signal));
+      await Promise.race([
+        Promise.all([closed, inFlight.idle()]),
+        clock.sleep(graceMs, over.signal),
+      ]);
+      over.abort();
+      await idle;
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+const NODE_OPTIONS = {
+  maxHeaderSize: SERVER_BOUNDS.headerBytes,
+  headersTimeout: SERVER_BOUNDS.headersTimeoutMs,
+  requestTimeout: SERVER_BOUNDS.requestTimeoutMs,
+  connectionsCheckingInterval: SERVER_BOUNDS.timeoutCheckMs,
+  keepAliveTimeout: SERVER_BOUNDS.keepAliveMs,
+  requireHostHeader: true,
+};
+
+function bounded<Any extends Server | TlsServer>(server: Any): Any {
+  server.maxHeadersCount = SERVER_BOUNDS.headerCount;
+  server.maxConnections = SERVER_BOUNDS.connections;
+  server.timeout = SERVER_BOUNDS.silentSocketMs;
+  return server;
+}
+
+/** A connection that was busy when the stop began turns idle later, and would keep us waiting. */
+async function closeIdle(
+  server: Server | TlsServer,
+  over: AbortSignal,
+  sleep: (ms: number) => Promise<void>,
+): Promise<void> {
+  while (!over.aborted) {
+    server.closeIdleConnections();
+    await sleep(IDLE_CHECK_MS);
+  }
+}
