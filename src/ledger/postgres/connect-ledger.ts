@@ -1,0 +1,92 @@
+import { Kysely, PostgresDialect } from 'kysely';
+import type { Log } from '../../foundation/log.ts';
+import type { Ledger } from '../ledger.ts';
+import { schemaState } from '../migrate.ts';
+import type { SchemaState } from '../schema-state.ts';
+import { claimDue } from './claim-due.ts';
+import { claimResidue } from './claim-residue.ts';
+import { countLeases } from './count-leases.ts';
+import { endLease } from './end-lease.ts';
+import { endTask } from './end-task.ts';
+import { endTimedOutTasks } from './end-timed-out-tasks.ts';
+import { readFacts } from './exchange-facts.ts';
+import type { LedgerAddress } from './ledger-address.ts';
+import type { LedgerDatabase, LedgerTables } from './ledger-database.ts';
+import { ledgerPool } from './ledger-pool.ts';
+import { listLeases } from './list-leases.ts';
+import { listTasks } from './list-tasks.ts';
+import { openLease } from './open-lease.ts';
+import {
+  findLease,
+  readEvents,
+  readInstallation,
+  readLease,
+  readNow,
+  readTask,
+} from './read-records.ts';
+import { recordDeaths } from './record-deaths.ts';
+import { recordDenial } from './record-denial.ts';
+import { recordLate } from './record-late.ts';
+import { recordMint } from './record-mint.ts';
+import { recordResidue } from './record-residue.ts';
+import { recordResurrected } from './record-resurrected.ts';
+import { recordSettled } from './record-settled.ts';
+import { releaseClaims } from './release-claims.ts';
+
+export type LedgerOptions = LedgerAddress & {
+  /** Connections of this replica; 10 are enough for two cores. */
+  readonly poolSize: number;
+  /** This process, as the owner of claims: unique among the replicas and their restarts. */
+  readonly replica: string;
+  /** Seconds until a claim of this replica lapses and another takes its leases over. */
+  readonly claimSeconds: number;
+  readonly log: Log;
+};
+
+export type ConnectedLedger = Ledger & {
+  /** For readiness. Rejects with `LedgerUnreachable`. */
+  schema(): Promise<SchemaState>;
+  /** Waits for what is under way, then closes all connections. May be called repeatedly. */
+  close(): Promise<void>;
+};
+
+/**
+ * The ledger on Postgres. Connects when it is first asked and again whenever a connection is lost,
+ * so it may be made while Postgres is down.
+ */
+export function connectLedger(options: LedgerOptions): ConnectedLedger {
+  const pool = ledgerPool(options, options.poolSize, options.log);
+  const db = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });
+  const { replica, claimSeconds } = options;
+  const ledger: LedgerDatabase = { db, replica, claimSeconds };
+  let closed: Promise<void> | undefined;
+  return {
+    schema: () => schemaState(options),
+    close: () => (closed ??= db.destroy()),
+    installation: () => readInstallation(ledger),
+    now: () => readNow(ledger),
+    readForExchange: (agentId, identifier) => readFacts(db, agentId, identifier),
+    openLease: (agent, identifier, admit) => openLease(ledger, agent, identifier, admit),
+    recordDenial: (event) => recordDenial(ledger, event),
+    recordMint: (record) => recordMint(ledger, record),
+    endTask: (end) => endTask(ledger, end),
+    endLease: (end) => endLease(ledger, end),
+    endTimedOutTasks: (limit) => endTimedOutTasks(ledger, limit),
+    claimDue: (limit) => claimDue(ledger, limit),
+    claimResidue: (limit) => claimResidue(ledger, limit),
+    recordDeaths: (deaths) => recordDeaths(ledger, deaths),
+    recordSettled: (leaseIds, note) => recordSettled(ledger, leaseIds, note),
+    recordResidue: (id, residue, retryInMs) => recordResidue(ledger, id, residue, retryInMs),
+    recordLate: (late) => recordLate(ledger, late),
+    releaseClaims: () => releaseClaims(ledger),
+    recordResurrected: (leaseId, detail) => recordResurrected(ledger, leaseId, detail),
+    lease: (id) => readLease(ledger, id),
+    leaseByName: (name) => findLease(ledger, 'credential_name', name),
+    leaseByCredential: (sha256) => findLease(ledger, 'credential_sha256', sha256),
+    leases: (filter, limit, cursor) => listLeases(ledger, filter, limit, cursor),
+    task: (id) => readTask(ledger, id),
+    tasks: (filter, limit, cursor) => listTasks(ledger, filter, limit, cursor),
+    events: (of) => readEvents(ledger, of),
+    counts: (alarms) => countLeases(ledger, alarms),
+  };
+}

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import type { ClientConfig } from 'pg';
+import type { SecretText } from '../../foundation/secret-text.ts';
+
+/** Where a ledger is and how to log in there. */
+export type LedgerAddress = {
+  /** `postgresql://user:password@host:port/database`, with `sslmode` and `host` as only options. */
+  readonly url: SecretText;
+  /** PEM file of the authority that signs the server's certificate; switches TLS on. */
+  readonly caFile?: string;
+};
+
+/** Milliseconds for a connection to open, the wait for a free one included. */
+const CONNECT_TIMEOUT_MS = 3_000;
+/** Milliseconds that one statement may run; the longest of ours takes some ten. */
+const STATEMENT_TIMEOUT_MS = 5_000;
+/** Milliseconds to wait for a row: an exchange holds its agent's row for one commit. */
+const LOCK_TIMEOUT_MS = 3_000;
+/** Milliseconds after which a transaction of a stopped process gives its locks up. */
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
+/** Milliseconds until a server that does not answer at all is given up; above the server's own. */
+const ANSWER_TIMEOUT_MS = 7_000;
+const DEFAULT_PORT = 5432;
+
+const VERIFYING_MODES = ['require', 'verify-ca', 'verify-full'];
+
+/**
+ * Settings whose database-wide defaults would change what our statements mean: the format of
+ * instants, and that each statement sees the newest commits.
+ */
+const SESSION_OPTIONS = String.raw`-c datestyle=ISO -c default_transaction_isolation=read\ committed`;
+
+/**
+ * What pg needs to connect. TLS always verifies certificate and host name: with the given
+ * authority, or with the system's where the address says `sslmode=verify-full` (or `require`).
+ * Throws an error that names the remedy and repeats nothing of the address.
+ */
+export function connectionConfig(address: LedgerAddress): ClientConfig {
+  const url = parse(address.url);
+  const host = url.searchParams.get('host') ?? decodeURIComponent(url.hostname);
+  return {
+    host,
+    port: url.port === '' ? DEFAULT_PORT : Number(url.port),
+    user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    database: decodeURIComponent(url.pathname.slice(1)),
+    ssl: tls(url.searchParams.get('sslmode'), address.caFile),
+    application_name: 'mayfly',
+    keepAlive: true,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    lock_timeout: LOCK_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    options: SESSION_OPTIONS,
+  };
+}
+
+function parse(text: SecretText): URL {
+  let url: URL;
+  try {
+    url = new URL(text.reveal());
+  } catch {
+    throw new Error('The address of the ledger is not a URL: postgresql://user:password@host/db.');
+  }
+  if (url.protocol !== 'postgresql:' && url.protocol !== 'postgres:') {
+    throw new Error('The address of the ledger does not begin with postgresql://.');
+  }
+  if (url.username === '' || url.pathname.length < 2) {
+    throw new Error('The address of the ledger names no user or no database.');
+  }
+  for (const option of url.searchParams.keys()) {
+    if (option !== 'sslmode' && option !== 'host') {
+      throw new Error('The address of the ledger may hold only the options sslmode and host.');
+    }
+  }
+  return url;
+}
+
+function tls(sslmode: string | null, caFile: string | undefined): ClientConfig['ssl'] {
+  if (sslmode === 'disable' || (sslmode === null && caFile === undefined)) {
+    if (caFile === undefined) return false;
+    throw new Error(
+      'The address of the ledger says sslmode=disable, but an authority file is set.',
+    );
+  }
+  if (sslmode !== null && !VERIFYING_MODES.includes(sslmode)) {
+    throw new Error('The address of the ledger may say sslmode=disable or sslmode=verify-full.');
+  }
+  if (caFile === undefined) return { rejectUnauthorized: true };
+  return { rejectUnauthorized: true, ca: readFileSync(caFile, 'utf8') };
+}

@@ -1,0 +1,57 @@
+import { sql } from 'kysely';
+import { canonicalJson } from '../../foundation/canonical-json.ts';
+import type { Lease } from '../lease.ts';
+import type { Death } from '../ledger.ts';
+import { leaseColumns, leaseFromRow } from './lease-row.ts';
+import type { LeaseRow } from './lease-row.ts';
+import type { LedgerDatabase } from './ledger-database.ts';
+
+/**
+ * One statement for all. The claim stays: who saw the death settles next. Rows are locked in the
+ * order of their ids, as everywhere, so that two batches cannot wait for each other.
+ */
+export async function recordDeaths(
+  ledger: LedgerDatabase,
+  deaths: readonly Death[],
+): Promise<readonly Lease[]> {
+  if (deaths.length === 0) return [];
+  const { rows } = await sql<LeaseRow>`
+    with clock as materialized (select mayfly.ledger_now() as now),
+    death as (
+      select * from jsonb_to_recordset(${JSON.stringify(deaths.map(deathRow))}::jsonb) as death (
+        id uuid, evidence jsonb, revocability text, revocability_reason text, residue text,
+        target_oid bigint, body text)
+    ), dying as (
+      select l.id from mayfly.lease as l join death on death.id = l.id
+      where l.state = 'revoking' order by l.id for update of l
+    ), dead as (
+      update mayfly.lease as l set
+        state = 'revoked', revoked_at = clock.now, evidence = death.evidence,
+        revocability = death.revocability, revocability_reason = death.revocability_reason,
+        residue = death.residue,
+        residue_since = case when death.residue is not null then clock.now end,
+        target_oid = coalesce(death.target_oid, l.target_oid),
+        attempts = 0, next_attempt_at = clock.now, late_reason = null
+      from dying join death on death.id = dying.id, clock
+      where l.id = dying.id
+      returning ${leaseColumns('l')}, death.body
+    ), event as (
+      insert into mayfly.audit_event (id, at, kind, agent_id, task_id, lease_id, body)
+      select mayfly.event_id(clock.now), clock.now, 'lease.revoked', d.agent_id, d.task_id, d.id,
+        d.body
+      from dead as d, clock
+    )
+    select ${leaseColumns('dead')} from dead order by id`.execute(ledger.db);
+  return rows.map(leaseFromRow);
+}
+
+function deathRow(death: Death): Record<string, unknown> {
+  const facts = {
+    evidence: death.evidence,
+    residue: death.residue,
+    revocability: death.revocability,
+    revocability_reason: death.revocabilityReason,
+    target_oid: death.targetOid,
+  };
+  return { ...facts, id: death.leaseId, body: canonicalJson(facts) };
+}

@@ -1,0 +1,78 @@
+import { sql } from 'kysely';
+import { canonicalJson } from '../../foundation/canonical-json.ts';
+import type { Lease } from '../lease.ts';
+import type { LeaseState } from '../lease-states.ts';
+import type { MintRecord } from '../ledger.ts';
+import { leaseColumns, leaseFromRow } from './lease-row.ts';
+import type { LeaseRow } from './lease-row.ts';
+import type { LedgerDatabase } from './ledger-database.ts';
+
+type Step = { readonly state: LeaseState; readonly event: string };
+
+/** Where a lease that is still `minting` goes by the outcome of its mint. */
+const STEPS: Readonly<Record<MintRecord['outcome'], Step>> = {
+  minted: { state: 'active', event: 'lease.activated' },
+  refused: { state: 'abandoned', event: 'lease.abandoned' },
+  unsent: { state: 'abandoned', event: 'lease.abandoned' },
+  unknown: { state: 'revoking', event: 'lease.fenced' },
+};
+
+/**
+ * One statement. The lease is read under its lock (`before`), so that whoever else moved it
+ * meanwhile is seen; `unknown` is the only outcome that a later one replaces.
+ */
+export async function recordMint(ledger: LedgerDatabase, record: MintRecord): Promise<Lease> {
+  if (record.outcome === 'minted' && !(record.backendLeaseId && record.credentialSha256)) {
+    throw new TypeError('a minted credential has a backend lease id and a hash (I1)');
+  }
+  const step = STEPS[record.outcome];
+  const { rows } = await sql<LeaseRow>`
+    with clock as materialized (select mayfly.ledger_now() as now),
+    before as (
+      select ${leaseColumns('l')}, l.mint_outcome is null or l.mint_outcome = 'unknown' as open_outcome
+      from mayfly.lease as l where l.id = ${record.leaseId} for update
+    ), after as (
+      update mayfly.lease as l set
+        state = case when b.state = 'minting' then ${step.state} else b.state end,
+        mint_ended_at = coalesce(b.mint_ended_at, clock.now),
+        mint_outcome = case when b.open_outcome then ${record.outcome} else b.mint_outcome end,
+        backend_lease_id = coalesce(b.backend_lease_id, ${record.backendLeaseId}),
+        credential_sha256 = coalesce(l.credential_sha256, ${record.credentialSha256}::bytea),
+        activated_at = case when b.state = 'minting' and ${step.state} = 'active'
+          then clock.now else b.activated_at end,
+        fenced_at = case when b.state = 'minting' and ${step.state} = 'revoking'
+          then clock.now else b.fenced_at end,
+        end_cause = case when b.state = 'minting' and ${step.state} = 'revoking'
+          then 'mint_unknown' else b.end_cause end,
+        next_attempt_at = case when b.state = 'minting' and ${step.state} = 'revoking'
+          then clock.now else b.next_attempt_at end,
+        claim_owner = case when b.state = 'minting' then null else b.claim_owner end,
+        claim_until = case when b.state = 'minting' then null else b.claim_until end
+      from before as b, clock
+      where l.id = b.id and (b.state = 'minting' or b.open_outcome)
+      returning ${leaseColumns('l')}, b.state as state_before
+    ), event as (
+      insert into mayfly.audit_event (id, at, kind, agent_id, task_id, lease_id, body)
+      select mayfly.event_id(clock.now), clock.now,
+        case when a.state_before = 'minting' then ${step.event} else 'lease.mint_ended' end,
+        a.agent_id, a.task_id, a.id, ${mintBody(record)}
+      from after as a, clock
+    )
+    select ${leaseColumns('after')} from after
+    union all
+    select ${leaseColumns('before')} from before where not exists (select from after)`.execute(
+    ledger.db,
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error('a mint was recorded for a lease that does not exist');
+  return leaseFromRow(row);
+}
+
+function mintBody(record: MintRecord): string {
+  return canonicalJson({
+    backend_lease_id: record.backendLeaseId,
+    cause: record.outcome === 'unknown' ? 'mint_unknown' : undefined,
+    credential_sha256: record.credentialSha256?.toString('hex') ?? null,
+    outcome: record.outcome,
+  });
+}
