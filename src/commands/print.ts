@@ -26,6 +26,5 @@ export function table(rows: readonly (readonly string[])[]): string {
 
 /** Control characters in somebody else's text could rewrite what the terminal shows. */
 function visible(text: string): string {
-  // eslint-disable-next-line no-control-regex -- these are the characters that are looked for
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '\u{fffd}');
 }

@@ -1,0 +1,105 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { CommandFailure, EXIT } from './exit-code.ts';
+import { askOperatorApi, withOperatorOptions } from './operator-api.ts';
+import type { OperatorOptions } from './operator-api.ts';
+import { print, table, tell } from './print.ts';
+
+const EXAMPLES = `
+Shows live leases (minting, active, revoking) unless --state or --all says otherwise.
+
+Examples:
+  $ mayfly leases --token-file operator.token
+  $ mayfly leases --agent invoice-reconciler --all --json
+  $ mayfly leases --late            what should be dead and is not, and why
+
+Exit status: 0 shown, 1 the broker refused, 2 no usable token, 3 no broker answers.`;
+
+const FILTERS = ['state', 'agent', 'scope', 'task', 'owner', 'limit', 'cursor'] as const;
+const FLAGS = ['late', 'unsettled', 'residue'] as const;
+
+type Options = OperatorOptions & { readonly json?: true; readonly all?: true } & {
+  readonly [filter in (typeof FILTERS)[number]]?: string;
+} & { readonly [flag in (typeof FLAGS)[number]]?: true };
+
+export function registerLeases(program: Command): void {
+  const command = program
+    .command('leases')
+    .description('show leases: who holds what, until when, in which state')
+    .addOption(new Option('--state <states>', 'these states, separated by commas'))
+    .option('--all', 'every state')
+    .option('--agent <id>', 'of this agent')
+    .option('--scope <name>', 'of this scope')
+    .option('--task <id>', 'of this task')
+    .option('--owner <owner>', 'of agents of this owner')
+    .option('--late', 'past their deadline or ended, and not dead yet')
+    .option('--unsettled', 'dead, but not settled with the backend')
+    .option('--residue', 'dead, with something left that cannot be removed yet')
+    .option('--limit <count>', 'rows of one page')
+    .option('--cursor <cursor>', 'the next page, as the last one said')
+    .option('--json', 'the answer as JSON, for programs')
+    .addHelpText('after', EXAMPLES)
+    .action((options: Options) => leases(options));
+  withOperatorOptions(command);
+}
+
+/** The members that the table shows; the answer may have more. */
+const Answer = z.looseObject({
+  leases: z.array(
+    z.looseObject({
+      id: z.string(),
+      agent: z.string(),
+      scope: z.string(),
+      state: z.string(),
+      deadline: z.string(),
+      revocability: z.string(),
+      late_reason: z.string().nullish(),
+      residue: z.string().nullish(),
+    }),
+  ),
+  cursor: z.string().nullish(),
+});
+
+async function leases(options: Options): Promise<void> {
+  const answer = await askOperatorApi(options, `/v1/leases${query(options)}`);
+  if (options.json) {
+    print(JSON.stringify(answer, null, 2));
+    return;
+  }
+  const shown = Answer.safeParse(answer);
+  if (!shown.success) {
+    throw new CommandFailure(
+      EXIT.failed,
+      'The broker answered something that this version cannot show as a table. Use --json.',
+    );
+  }
+  print(leaseTable(shown.data));
+  if (shown.data.cursor) tell(`There are more: --cursor ${shown.data.cursor}`);
+}
+
+function query(options: Options): string {
+  const parameters = new URLSearchParams();
+  for (const name of FILTERS) {
+    const value = options[name];
+    if (value !== undefined) parameters.set(name, value);
+  }
+  for (const name of FLAGS) if (options[name]) parameters.set(name, 'true');
+  if (options.all) parameters.set('state', 'all');
+  return parameters.size > 0 ? `?${parameters.toString()}` : '';
+}
+
+/** One row a lease, oldest deadline first as the broker sends them. */
+export function leaseTable(answer: z.infer<typeof Answer>): string {
+  if (answer.leases.length === 0) return 'No leases.';
+  const rows = answer.leases.map((lease) => [
+    lease.id,
+    lease.agent,
+    lease.scope,
+    lease.state,
+    lease.deadline,
+    lease.revocability,
+    lease.late_reason ?? lease.residue ?? '',
+  ]);
+  return table([['LEASE', 'AGENT', 'SCOPE', 'STATE', 'DEADLINE', 'REVOCABILITY', 'NOTE'], ...rows]);
+}

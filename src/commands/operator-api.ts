@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises';
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { SecretText } from '../foundation/secret-text.ts';
+import { CommandFailure, EXIT } from './exit-code.ts';
+
+export type OperatorOptions = { readonly url: string; readonly tokenFile?: string };
+
+/** Gives a command the two options that every call of the REST API needs. */
+export function withOperatorOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--url <url>', 'where the broker answers')
+        .env('MAYFLY_URL')
+        .default('http://127.0.0.1:8420'),
+    )
+    .addOption(
+      new Option(
+        '--token-file <file>',
+        'holds your OIDC access token; - is standard input; never given as an argument',
+      ).env('MAYFLY_TOKEN_FILE'),
+    );
+}
+
+/** Milliseconds; the longest list takes a fraction of this. */
+const ANSWER_TIMEOUT_MS = 30_000;
+
+/**
+ * Asks the REST API as an operator.
+ *
+ * @param path with its query, such as `/v1/leases?limit=50`.
+ * @throws CommandFailure: 2 without a usable token, 3 when the broker cannot be reached, 1 when it
+ *   refuses; then with the detail of its problem document (RFC 9457).
+ */
+export async function askOperatorApi(options: OperatorOptions, path: string): Promise<unknown> {
+  const token = await operatorToken(options.tokenFile);
+  const response = await send(new URL(path, options.url), token);
+  const body: unknown = await response.json().catch(() => undefined);
+  if (response.ok && body !== undefined) return body;
+  throw new CommandFailure(EXIT.failed, refusal(response.status, body));
+}
+
+async function operatorToken(file: string | undefined): Promise<SecretText> {
+  if (file === undefined) {
+    throw new CommandFailure(
+      EXIT.usage,
+      'Who are you? Name a file with your OIDC access token: --token-file or MAYFLY_TOKEN_FILE.',
+    );
+  }
+  try {
+    // 0 is the descriptor of standard input.
+    const text = await readFile(file === '-' ? '/dev/stdin' : file, 'utf8');
+    return new SecretText(text.trim());
+  } catch {
+    throw new CommandFailure(EXIT.usage, `The token file ${file} cannot be read.`);
+  }
+}
+
+async function send(url: URL, token: SecretText): Promise<Response> {
+  try {
+    return await fetch(url, {
+      headers: { authorization: `Bearer ${token.reveal()}`, accept: 'application/json' },
+      // A redirect would take the token somewhere else.
+      redirect: 'error',
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    });
+  } catch {
+    throw new CommandFailure(
+      EXIT.unreachable,
+      `No broker answers at ${url.origin}. Is it running there? Set --url or MAYFLY_URL.`,
+    );
+  }
+}
+
+function refusal(status: number, body: unknown): string {
+  const problem = (body ?? {}) as { detail?: unknown; title?: unknown };
+  const words = [problem.detail, problem.title].find((text) => typeof text === 'string');
+  return `The broker refused (${status})${words === undefined ? '' : `: ${words}`}`;
+}

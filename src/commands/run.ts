@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { Command, CommanderError } from 'commander';
+import { CommandFailure, EXIT } from './exit-code.ts';
+import { registerLeases } from './leases.ts';
+import { tell } from './print.ts';
+import { registerQuery } from './query.ts';
+
+/**
+ * Runs `mayfly` with these arguments.
+ *
+ * @returns the exit status (docs/commands.md). Never rejects: what goes wrong becomes one sentence
+ *   on standard error.
+ */
+export async function run(args: readonly string[]): Promise<number> {
+  const program = await createProgram();
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (thrown) {
+    return report(thrown);
+  }
+}
+
+async function createProgram(): Promise<Command> {
+  const program = new Command('mayfly')
+    .description('A just-in-time credential broker for AI agents.')
+    .version(await version())
+    .showHelpAfterError('Type `mayfly <command> --help` for what it takes.')
+    .configureHelp({ sortSubcommands: false })
+    .exitOverride();
+  for (const register of [registerLeases, registerQuery]) register(program);
+  return program;
+}
+
+async function version(): Promise<string> {
+  const file = new URL('../../package.json', import.meta.url);
+  const { version } = JSON.parse(await readFile(file, 'utf8')) as { version: string };
+  return version;
+}
+
+function report(thrown: unknown): number {
+  // Commander has printed its own sentence; help and version end here as well, with 0.
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (thrown instanceof CommandFailure) {
+    tell(`mayfly: ${thrown.message}`);
+    return thrown.exitCode;
+  }
+  tell(`mayfly: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+  return EXIT.failed;
+}
