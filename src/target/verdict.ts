@@ -66,12 +66,7 @@ export function judge(findings: Findings): Verdict {
   const oid = ending.oid ?? seenOid;
   const alive = reasonAlive(findings, oid);
   if (alive !== undefined) return { dead: false, reason: alive, oid };
-  const existed = oid !== null;
-  const lowered = existed
-    ? loweredBy(ending, look)
-    : findings.minted
-      ? 'no_positive_control'
-      : null;
+  const lowered = oid === null ? 'no_positive_control' : loweredBy(ending, look);
   return {
     dead: true,
     revocability: lowered === null ? findings.declared : atMostRevocable(findings.declared),

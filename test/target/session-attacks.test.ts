@@ -1,0 +1,246 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import { systemClock } from '../../src/foundation/clock.ts';
+import { connectTarget } from '../../src/target/postgres/connect-target.ts';
+import { expectGone } from './support/expect-dead.ts';
+import { answers, besiege, established } from './support/hostile.ts';
+import { NAIVE, naiveRevoke } from './support/naive-revoke.ts';
+import { PATIENCE_MS, rounds } from './support/rounds.ts';
+import { buildWorld, connectAs, mint, seen, startServer } from './support/target-world.ts';
+import type { Credential, Server, World } from './support/target-world.ts';
+
+let server: Server;
+let world: World;
+
+beforeAll(async () => {
+  server = await startServer(18, { max_connections: '60' });
+  world = await buildWorld(server);
+  // Temporary tables are part of one attack.
+  await world.root.query('grant temporary on database orders to orders_read');
+}, 60_000);
+
+afterAll(async () => {
+  await world.close();
+  await server.stop();
+});
+
+async function oidOf(name: string): Promise<number> {
+  const { rows } = await world.root.query<{ oid: number }>(
+    'select oid::int from pg_roles where rolname = $1',
+    [name],
+  );
+  return rows[0]?.oid ?? 0;
+}
+
+describe('reconnecting in overlapping loops', () => {
+  const reconnect = (credential: Credential) =>
+    besiege(world, credential, 4, async (session: pg.Client, there) => {
+      await session.query('select count(*) from public.orders');
+      there();
+      // Ends this session, and the loop comes back.
+      await session.end();
+      throw new Error('again');
+    });
+
+  test(
+    'no session is left after one ending, nor comes back',
+    async () => {
+      for (const _ of rounds) {
+        const credential = await mint(world);
+        const siege = reconnect(credential);
+        try {
+          await established(siege, 10);
+          await expectGone(world, credential.name);
+        } finally {
+          await siege.stop();
+        }
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test(
+    'a naive revoke leaves a session alive',
+    async () => {
+      // One transaction shuts nobody out before it commits; it takes a few tries to be seen.
+      let survived = false;
+      for (let attempt = 0; attempt < 40 && !survived; attempt++) {
+        const credential = await mint(world);
+        const oid = await oidOf(credential.name);
+        const siege = besiege(world, credential, 6, async (session, there) => {
+          there();
+          await session.query('select pg_sleep(1)');
+        });
+        try {
+          await established(siege, 6);
+          const { error } = await naiveRevoke(world, credential.name, NAIVE.terminateAndDrop);
+          await systemClock.sleep(20);
+          survived = error !== null || (await seen(world, credential.name, oid)).sessions > 0;
+        } finally {
+          const stopped = siege.stop();
+          await world.access.guard.end([credential.name]);
+          await world.root.query(
+            `select pg_terminate_backend(pid) from pg_stat_activity where usesysid = ${oid}`,
+          );
+          await stopped;
+        }
+      }
+      expect(survived).toBe(true);
+    },
+    PATIENCE_MS,
+  );
+});
+
+describe('open cursor', () => {
+  async function openCursor({ name, password }: Credential) {
+    const session = await world.connect(name, password);
+    await session.query('begin');
+    await session.query('declare c cursor for select a.* from public.orders a, public.orders b');
+    expect((await session.query('fetch 5 from c')).rowCount).toBe(5);
+    return session;
+  }
+
+  test(
+    'delivers nothing after one ending',
+    async () => {
+      for (const _ of rounds) {
+        const credential = await mint(world);
+        const session = await openCursor(credential);
+        await expectGone(world, credential.name);
+        expect(await answers(session, 'fetch 5 from c')).toBe(false);
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test('goes on delivering after a naive revoke', async () => {
+    const credential = await mint(world);
+    const oid = await oidOf(credential.name);
+    const session = await openCursor(credential);
+    expect(await naiveRevoke(world, credential.name, NAIVE.drop)).toEqual({ error: null });
+    expect((await session.query('fetch 5 from c')).rowCount).toBe(5);
+    expect(await seen(world, credential.name, oid)).toMatchObject({ role: false, sessions: 1 });
+    await session.end();
+  });
+
+  test('a session that outlived its role is listed, and ended by the oid', async () => {
+    const credential = await mint(world);
+    const session = await openCursor(credential);
+    await naiveRevoke(world, credential.name, NAIVE.drop);
+    const listed = await world.access.guard.list();
+    expect(listed).toMatchObject([{ name: credential.name, canLogin: true }]);
+    await expectGone(world, credential.name);
+    expect(await answers(session)).toBe(false);
+    expect(await world.access.guard.list()).toEqual([]);
+  });
+});
+
+describe('temp table', () => {
+  async function openTable({ name, password }: Credential) {
+    const session = await world.connect(name, password);
+    await session.query('create temp table mine as select * from public.orders');
+    return session;
+  }
+
+  test(
+    'is gone with the role after one ending',
+    async () => {
+      for (const _ of rounds) {
+        const credential = await mint(world);
+        await openTable(credential);
+        await expectGone(world, credential.name);
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test('makes a naive revoke fail', async () => {
+    let failed: string | null = null;
+    for (let attempt = 0; attempt < 40 && failed === null; attempt++) {
+      const credential = await mint(world);
+      await openTable(credential);
+      failed = (await naiveRevoke(world, credential.name, NAIVE.terminateAndDrop)).error;
+      await world.access.guard.end([credential.name]);
+    }
+    expect(failed).toMatch(/cannot be dropped because some objects depend on it/);
+  });
+});
+
+describe('connection slots used up', () => {
+  /** Opens sessions of many credentials until the server takes no more. */
+  async function fill(): Promise<{ names: string[]; sessions: pg.Client[] }> {
+    const names: string[] = [];
+    const sessions: pg.Client[] = [];
+    for (;;) {
+      const { name, password } = await mint(world);
+      names.push(name);
+      try {
+        for (let held = 0; held < 8; held++) sessions.push(await world.connect(name, password));
+      } catch {
+        return { names, sessions };
+      }
+    }
+  }
+
+  test(
+    'the guard has its connection already',
+    async () => {
+      for (const _ of rounds) {
+        await world.access.guard.now();
+        await world.access.prover.look([]);
+        const { names } = await fill();
+        const endings = await world.access.guard.end(names);
+        expect(endings.filter(({ ended }) => !ended)).toEqual([]);
+        for (const name of names) await expectGone(world, name);
+      }
+    },
+    PATIENCE_MS * 2,
+  );
+
+  test('a revocation that has to connect first cannot', async () => {
+    const { names, sessions } = await fill();
+    const { username, password } = world.plan.admin;
+    await expect(connectAs(server, username, password)).rejects.toThrow(
+      /connection slots|too many/,
+    );
+    expect(await answers(sessions[0] as pg.Client)).toBe(true);
+    await world.access.guard.end(names);
+  });
+});
+
+describe('two ends at once', () => {
+  test(
+    'both answer that it is dead',
+    async () => {
+      const other = await connectTarget(world.config, systemClock);
+      try {
+        await other.guard.now();
+        for (const _ of rounds) {
+          const names = await Promise.all(
+            Array.from({ length: 10 }, async () => (await mint(world)).name),
+          );
+          const both = await Promise.all([
+            world.access.guard.end(names),
+            other.guard.end([...names].reverse()),
+          ]);
+          expect(both.flat().filter(({ ended, closing }) => !ended || closing !== 'alive')).toEqual(
+            [],
+          );
+          for (const name of names)
+            expect(await seen(world, name, null)).toMatchObject({ role: false });
+        }
+      } finally {
+        await other.close();
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test('the second naive revoke fails, and its backend keeps trying', async () => {
+    const { name } = await mint(world);
+    expect((await naiveRevoke(world, name, NAIVE.terminateAndDrop)).error).toBeNull();
+    expect((await naiveRevoke(world, name, NAIVE.terminateAndDrop)).error).toMatch(
+      /does not exist/,
+    );
+  });
+});
