@@ -1,0 +1,54 @@
+import type { Broker } from '../../../src/broker/broker.ts';
+import { failure } from '../../../src/foundation/failure.ts';
+import { fail, succeed } from '../../../src/foundation/result.ts';
+import type { SecretText } from '../../../src/foundation/secret-text.ts';
+import {
+  OPERATOR_TOKEN,
+  WORKLOAD_TOKEN,
+  agentCaller,
+  deadLease,
+  event,
+  grant,
+  lease,
+  operatorCaller,
+  task,
+} from './examples.ts';
+
+/**
+ * A broker of literals, for tests of the wire alone: forms, bounds, headers and shapes. The whole
+ * path is tested elsewhere, with the real parts.
+ */
+export function standInBroker(changes: Partial<Broker> = {}): Broker {
+  const unknown = fail(failure('unknown_issuer', 'no such issuer', { field: 'iss' }));
+  const is = (token: SecretText, text: string) => token.reveal() === text;
+  return {
+    authenticator: {
+      agent: (token) => Promise.resolve(is(token, WORKLOAD_TOKEN) ? succeed(agentCaller) : unknown),
+      operator: (token) =>
+        Promise.resolve(is(token, OPERATOR_TOKEN) ? succeed(operatorCaller) : unknown),
+    },
+    exchange: () => Promise.resolve(succeed(grant)),
+    answerLost: () => Promise.resolve(),
+    completeTask: () => Promise.resolve(succeed({ task, leases: [deadLease], allDead: true })),
+    revokeCredential: () => Promise.resolve(succeed(undefined)),
+    revokeLease: () => Promise.resolve(succeed(deadLease)),
+    revokeTask: () => Promise.resolve(succeed({ task, leases: [deadLease], allDead: true })),
+    listLeases: () => Promise.resolve(succeed({ items: [lease], cursor: 'next' })),
+    showLease: () => Promise.resolve(succeed({ lease, events: [event] })),
+    listTasks: () => Promise.resolve(succeed({ items: [task], cursor: null })),
+    showTask: () => Promise.resolve(succeed({ task, leases: [lease] })),
+    sweep: () => Promise.reject(new Error('not part of the wire')),
+    counts: () => Promise.reject(new Error('not part of the wire')),
+    readiness: () =>
+      Promise.resolve({
+        ready: true,
+        ledger: { ok: true, detail: 'answers' },
+        backend: { state: 'ready', detail: 'unsealed' },
+        targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
+        late: { notDeadInTime: 0, notSettled: 0 },
+      }),
+    describe: () => ({ agentScopes: ['orders-read'], limits: {} }),
+    stop: () => Promise.resolve(),
+    ...changes,
+  };
+}
