@@ -1,0 +1,269 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../src/foundation/clock.ts';
+import { encodeName } from '../../src/target/credential-name.ts';
+import { revocationStatements } from '../../src/target/postgres/statements.ts';
+import { endAndJudge, expectGone } from './support/expect-dead.ts';
+import { canLogIn } from './support/hostile.ts';
+import { naiveRevoke } from './support/naive-revoke.ts';
+import { PATIENCE_MS, rounds } from './support/rounds.ts';
+import {
+  INSTALLATION,
+  buildWorld,
+  creation,
+  ids,
+  mint,
+  newName,
+  secret,
+  seen,
+  startServer,
+} from './support/target-world.ts';
+import type { Server, World } from './support/target-world.ts';
+
+let server: Server;
+let world: World;
+
+beforeAll(async () => {
+  server = await startServer(18);
+  world = await buildWorld(server);
+}, 60_000);
+
+afterAll(async () => {
+  await world.close();
+  await server.stop();
+});
+
+describe('mint finishing after the end', () => {
+  test(
+    'a mint that is sent after the end is refused',
+    async () => {
+      for (const _ of rounds) {
+        const name = newName();
+        const [ending] = await world.access.guard.end([name]);
+        expect(ending).toMatchObject({ closing: 'nothing', ended: true, oid: null });
+        await expect(mint(world, 'orders_read', name)).rejects.toMatchObject({ code: 'MF003' });
+        expect(await seen(world, name, null)).toMatchObject({ role: false });
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test(
+    'a mint that is under way is answered as such, and ended when it has committed',
+    async () => {
+      for (const _ of rounds) {
+        const [name, password] = [newName(), secret()];
+        await world.openbao.query('begin');
+        await world.openbao.query(await creation(name, password));
+        const [ending] = await world.access.guard.end([name]);
+        expect(ending).toMatchObject({ closing: 'in_flight', ended: false, oid: null });
+        await world.openbao.query('commit');
+        expect(await canLogIn(world, { name, password })).toBe(true);
+        await expectGone(world, name);
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test(
+    'a mint that commits while the end waits for it is ended in the same call',
+    async () => {
+      for (const _ of rounds) {
+        const name = newName();
+        await world.openbao.query('begin');
+        await world.openbao.query(await creation(name, secret()));
+        const gone = expectGone(world, name);
+        await systemClock.sleep(50);
+        await world.openbao.query('commit');
+        await gone;
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test('a mint that is rolled back while the end waits was never there', async () => {
+    const name = newName();
+    await world.openbao.query('begin');
+    await world.openbao.query(await creation(name, secret()));
+    const ending = world.access.guard.end([name]);
+    await systemClock.sleep(50);
+    await world.openbao.query('rollback');
+    expect(await ending).toMatchObject([{ closing: 'nothing', ended: true }]);
+    await expect(mint(world, 'orders_read', name)).rejects.toMatchObject({ code: 'MF003' });
+  });
+
+  test('a naive revoke finds nothing, and the user appears afterwards', async () => {
+    const [name, password] = [newName(), secret()];
+    expect(await naiveRevoke(world, name, ['drop role if exists "{{name}}"'])).toEqual({
+      error: null,
+    });
+    await world.openbao.query(`create role "${name}" login password '${password.reveal()}'
+      in role orders_read`);
+    expect(await canLogIn(world, { name, password })).toBe(true);
+    await expectGone(world, name);
+  });
+});
+
+describe('OpenBao stopped inside its transaction', () => {
+  // Apply says 5 s; with a shorter one the test says the same, sooner.
+  const timeout = (value: string) =>
+    world.root.query(
+      `alter role openbao_admin set idle_in_transaction_session_timeout = '${value}'`,
+    );
+  beforeAll(() => timeout('1s'));
+  afterAll(() => timeout('5s'));
+
+  test('the target gives its half-made user up by itself, and the name stays closed', async () => {
+    const stopped = await world.connect(world.plan.admin.username, world.plan.admin.password);
+    const name = newName();
+    await stopped.query('begin');
+    await stopped.query(await creation(name, secret()));
+    const begun = systemClock.monotonicMs();
+    let [ending] = await world.access.guard.end([name]);
+    expect(ending).toMatchObject({ closing: 'in_flight', ended: false });
+    while (ending?.ended !== true) [ending] = await world.access.guard.end([name]);
+    expect(ending).toMatchObject({ closing: 'nothing', oid: null });
+    expect(systemClock.monotonicMs() - begun).toBeLessThan(2_500);
+    await expect(stopped.query('commit')).rejects.toThrow();
+    await stopped.end().catch(() => undefined);
+  });
+
+  test('without that time-out it is kept for as long as it likes', async () => {
+    const stopped = await world.connect(world.plan.admin.username, world.plan.admin.password);
+    await stopped.query('set idle_in_transaction_session_timeout = 0');
+    const [name, password] = [newName(), secret()];
+    await stopped.query('begin');
+    await stopped.query(await creation(name, password));
+    await systemClock.sleep(1_500);
+    await stopped.query('commit');
+    await stopped.end();
+    expect(await canLogIn(world, { name, password })).toBe(true);
+    await expectGone(world, name);
+  });
+});
+
+describe("a user made by somebody else's read of creds", () => {
+  test.each([
+    ['an ordinary name of OpenBao', 'v-token-orders-r-x8Yq2fJbGZtUQ3kM1k9a-1763830000'],
+    ['another installation', newName().replace(INSTALLATION, '0ther'.slice(0, 4))],
+    ['upper case', newName().toUpperCase()],
+    ['something after the name', `${newName()}0`],
+    ['a line after the name', `${newName()}\n`],
+    ['a lease id that is no UUID', newName().replace(/-0/, '-8')],
+  ])('%s is refused', async (_what, name) => {
+    await expect(mint(world, 'orders_read', name)).rejects.toMatchObject({ code: 'MF001' });
+    expect(await seen(world, name, null)).toMatchObject({ role: false });
+  });
+
+  test('a name whose deadline is past is refused as dead on arrival', async () => {
+    const deadline = new Date(systemClock.now().getTime() - 1000);
+    const name = encodeName({ installation: INSTALLATION, leaseId: ids.uuid(), deadline });
+    await expect(mint(world, 'orders_read', name)).rejects.toMatchObject({ code: 'MF002' });
+  });
+
+  test('a second mint of one name is refused', async () => {
+    const { name } = await mint(world);
+    await expect(mint(world, 'orders_read', name)).rejects.toMatchObject({ code: 'MF003' });
+    await expectGone(world, name);
+  });
+
+  test('a group that is not allowed is refused', async () => {
+    await expect(mint(world, 'pg_read_all_data')).rejects.toMatchObject({ code: 'MF004' });
+  });
+
+  test('a clear password is refused, and nothing was made', async () => {
+    const name = newName();
+    await expect(
+      world.openbao.query(`select mayfly_te5t.make('${name}', 'clear', 'orders_read')`),
+    ).rejects.toMatchObject({ code: 'MF005' });
+    expect(await seen(world, name, null)).toMatchObject({ role: false });
+  });
+
+  test.each(['mayfly_guard', 'mayfly_prover'] as const)('%s cannot make', async (login) => {
+    const { password } = login === 'mayfly_guard' ? world.plan.guard : world.plan.prover;
+    const session = await world.connect(login, password);
+    await expect(session.query(await creation(newName(), secret()))).rejects.toThrow(
+      /permission denied/,
+    );
+    await session.end();
+  });
+});
+
+describe('what the name says', () => {
+  test('the role lives until the second of its name, with the connections of its group', async () => {
+    const { name } = await mint(world);
+    const { rows } = await world.root.query(
+      `select to_hex(extract(epoch from rolvaliduntil)::bigint) as until, rolconnlimit as limit,
+         rolinherit, rolcreaterole, rolcreatedb from pg_roles where rolname = $1`,
+      [name],
+    );
+    expect(rows).toEqual([
+      {
+        until: name.slice(-8),
+        limit: 8,
+        rolinherit: true,
+        rolcreaterole: false,
+        rolcreatedb: false,
+      },
+    ]);
+    await expectGone(world, name);
+  });
+
+  test('names past their deadline are found at the target alone', async () => {
+    const soon = await mint(world, 'orders_read', newName(1));
+    const later = await mint(world);
+    const foreign = soon.name.replace('te5t', 'p2od');
+    await world.root.query(`create role "${foreign}" login`);
+    while ((await world.access.guard.overdue(10)).length === 0) await systemClock.sleep(50);
+    expect(await world.access.guard.overdue(10)).toMatchObject([
+      { name: soon.name, canLogin: true, registered: true },
+    ]);
+    expect((await world.access.guard.list()).map(({ name }) => name).sort()).toEqual(
+      [soon.name, later.name].sort(),
+    );
+    await expectGone(world, soon.name);
+    await expectGone(world, later.name);
+    expect(await world.access.guard.list()).toEqual([]);
+    await expect(world.access.guard.end([foreign])).rejects.toThrow(RangeError);
+    await expect(
+      world.root.query(`select mayfly_te5t.close('${foreign}', null)`),
+    ).rejects.toMatchObject({ code: 'MF001' });
+    await world.root.query(`drop role "${foreign}"`);
+  });
+
+  test('a role with more rights than a credential ever gets is refused', async () => {
+    const { name } = await mint(world);
+    await world.root.query(`alter role "${name}" createdb`);
+    expect(await endAndJudge(world, name)).toMatchObject({ dead: false });
+    expect(await seen(world, name, null)).toMatchObject({ role: true, login: true });
+    await world.root.query(`alter role "${name}" nocreatedb`);
+    await expectGone(world, name);
+  });
+});
+
+describe("OpenBao's own lease end", () => {
+  const revoke = (name: string) =>
+    world.openbao.query(revocationStatements(INSTALLATION).join(';').replaceAll('{{name}}', name));
+
+  test('drops the role, and does nothing where the guard was first', async () => {
+    const { name, password } = await mint(world);
+    await world.connect(name, password);
+    await revoke(name);
+    expect(await seen(world, name, null)).toEqual({ role: false, login: false, sessions: 0 });
+    await revoke(name);
+  });
+
+  test('fails while the role can log in, so that OpenBao keeps its lease', async () => {
+    const credential = await mint(world);
+    const session = await world.connect(credential.name, credential.password);
+    await session.query(`begin; alter role current_user password 'x'`);
+    await world.root.query('revoke pg_signal_backend from openbao_admin');
+    try {
+      await expect(revoke(credential.name)).rejects.toThrow();
+    } finally {
+      await world.root.query('grant pg_signal_backend to openbao_admin');
+    }
+    expect(await seen(world, credential.name, null)).toMatchObject({ role: true, sessions: 1 });
+    await revoke(credential.name);
+    expect(await seen(world, credential.name, null)).toMatchObject({ role: false, sessions: 0 });
+  });
+});
