@@ -91,6 +91,8 @@ function fromUnion(
   if (nearest === undefined || typeof value !== 'object' || weight(nearest) >= FAR) {
     return [at(context, path, 'fits none of the possible forms', hint(context, path))];
   }
+  const beside = nearest.flatMap((inner) => (inner.code === 'unrecognized_keys' ? inner.keys : []));
+  if (beside.length > 0) return beside.map((key) => oneTooMany(context, path, key));
   return nearest.flatMap((inner) => translate(context, inner, [...path, ...stepsOf(inner)]));
 }
 
@@ -100,6 +102,13 @@ function strangeFields(context: Context, path: FieldPath, value: unknown): Catal
   const known = fieldsAt(context.definition, path, context.data);
   const strange = Object.keys(value).filter((key) => !known.includes(key));
   return strange.map((key) => unknownField(context, path, key));
+}
+
+/** Each option of a union knows the field, but none together with the others that are there. */
+function oneTooMany(context: Context, path: FieldPath, key: string): CatalogueProblem {
+  const all = Object.keys(valueAt(context.data, path) ?? {});
+  const remedy = `Keep one of: ${listed(all)}.`;
+  return at(context, [...path, key], 'cannot stand beside the other field', remedy, true);
 }
 
 /** An option that misses a field of its own is as good as a wrong guess. */

@@ -78,7 +78,7 @@ function syntaxProblems(file: string, documents: readonly Document[], at: At): C
 const REMEDIES: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: 'Keep one of the two.',
   TAB_AS_INDENT: 'Indent with spaces.',
-  BAD_INDENT: 'Indent entries of the same level by the same number of spaces.',
+  BAD_INDENT: 'Indent entries of one level by the same number of spaces, and close each bracket.',
   TAG_RESOLVE_FAILED: 'Write the value without a tag.',
 };
 
