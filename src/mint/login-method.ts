@@ -114,8 +114,8 @@ async function secretFrom(file: string): Promise<Result<SecretText, LoginProblem
   try {
     text = (await readFile(file, 'utf8')).trim();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    return fail({ message: `cannot read the login file ${file} (${code})` });
+    const { code } = error as NodeJS.ErrnoException;
+    return fail({ message: `cannot read the login file ${file} (${code ?? 'unreadable'})` });
   }
   if (text === '') return fail({ message: `the login file ${file} is empty` });
   // A line break inside would end up in a header.

@@ -44,6 +44,9 @@ export type WireOptions = {
 /** Idle connections are ours to close, well before OpenBao does (after 5 minutes). */
 const IDLE_SOCKET_MS = 60_000;
 
+const NO_CONNECTION = 'no connection';
+const TOO_SLOW = 'too slow';
+
 /** @throws TypeError when `address` is not an http or https address. */
 export function openWire(options: WireOptions): Wire {
   const { protocol } = new URL(options.address);
@@ -94,21 +97,27 @@ type Following = {
 /** Watches one request from the queue over its connection to the end of its answer. */
 function follow(request: ClientRequest, call: WireRequest, to: Following): void {
   let sent = false;
-  let timer = setTimeout(() => request.destroy(new Error('no connection')), call.bounds.connectMs);
   const settle = (outcome: WireReply | VaultHttpError) => {
     clearTimeout(timer);
     if (outcome instanceof VaultHttpError) to.reject(outcome);
     else to.resolve(outcome);
   };
   const failed = (error: unknown) => settle(brokenOff(call, sent, error));
+  // A request that is destroyed while it queues tells so only when it gets a connection.
+  const giveUp = (why: string) => {
+    const error = new Error(why);
+    failed(error);
+    request.destroy(error);
+  };
+  let timer = setTimeout(() => giveUp(NO_CONNECTION), call.bounds.connectMs);
   request.once('socket', (socket) => {
     whenConnected(socket, to, () => {
       sent = true;
       clearTimeout(timer);
-      timer = setTimeout(() => request.destroy(new Error('too slow')), call.bounds.replyMs);
+      timer = setTimeout(() => giveUp(TOO_SLOW), call.bounds.replyMs);
     });
   });
-  request.once('error', failed);
+  request.on('error', failed);
   request.once('response', (response) => {
     readReply(response, call).then(settle, failed);
   });
@@ -176,11 +185,9 @@ function brokenOff(call: WireRequest, sent: boolean, error: unknown): VaultHttpE
 
 /** A system error's code or one of our own words; never a message, which may quote anything. */
 function causeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  if ('code' in error && typeof error.code === 'string') return error.code;
-  return error.message === 'no connection' || error.message === 'too slow'
-    ? error.message
-    : error.name;
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (typeof code === 'string') return code;
+  return message === NO_CONNECTION || message === TOO_SLOW ? message : 'broken off';
 }
 
 function named(call: WireRequest): { method: string; path: string } {

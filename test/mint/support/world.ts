@@ -132,14 +132,13 @@ function connectTo(
   );
 }
 
-async function baoProgram(): Promise<string> {
-  const bao = await findBao({
+function baoProgram(): Promise<string> {
+  return findBao({
     setting: process.env['MAYFLY_BAO'],
     path: process.env['PATH'],
     cache: join(process.cwd(), '.mayfly'),
+    say: (line) => console.error(line),
   });
-  if (bao === undefined) throw new Error('no bao: start the demo once, or put it on the PATH');
-  return bao;
 }
 
 async function targetDatabase(postgres: EmbeddedPostgres, password: string): Promise<pg.Pool> {
