@@ -5,7 +5,7 @@ import type { Result } from '../foundation/result.ts';
 import { withSpan } from '../foundation/tracing.ts';
 import type { AgentCaller } from '../identity/principal.ts';
 import type { ExchangeFacts } from '../ledger/ledger.ts';
-import type { Decision } from '../policy/decision.ts';
+import type { Decision, PolicyEngine } from '../policy/decision.ts';
 import { findAsk } from './ask.ts';
 import type { Ask } from './ask.ts';
 import type { ExchangeGrant, ExchangeRequest } from './broker.ts';
@@ -71,7 +71,9 @@ async function exchangeFor(
   caller: AgentCaller,
   request: ExchangeRequest,
 ): Promise<Result<ExchangeGrant, Failure>> {
+  // Both at once: a reload between them would decide by one set and grant by the other.
   const catalogue = parts.catalogue.current();
+  const engine = parts.policies();
   const progress: Progress = { caller, catalogueHash: catalogue.hash };
 
   const declared = declareTask(request.authorizationDetails, request.taskUrns);
@@ -83,7 +85,7 @@ async function exchangeFor(
   const facts = await parts.ledger.readForExchange(caller.agent.id, ask.value.task.identifier);
   const plan = planExchange(caller.agent, ask.value, request.ttlSeconds, facts);
   if (!plan.ok) return deny(parts, progress, plan.failure);
-  const decision = decide(parts, caller, ask.value, plan.value, facts);
+  const decision = decide(engine, caller, ask.value, plan.value, facts);
   progress.decision = decision;
   if (decision.outcome === 'deny') return deny(parts, progress, policyDenied(decision));
 
@@ -106,13 +108,13 @@ async function exchangeFor(
 }
 
 function decide(
-  parts: BrokerParts,
+  engine: PolicyEngine,
   caller: AgentCaller,
   ask: Ask,
   plan: ExchangePlan,
   facts: ExchangeFacts,
 ): Decision {
-  return parts.policies().decide({
+  return engine.decide({
     action: 'exchange',
     agent: caller.agent,
     scope: ask.scope,

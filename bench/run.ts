@@ -1,0 +1,213 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startWorld } from '../dist/commands/demo/start-world.js';
+import type { BrokerProcess, World } from '../dist/commands/demo/world.js';
+import { encodeName } from '../dist/target/credential-name.js';
+import { agentClient } from './agent-client.ts';
+import type { AgentClient } from './agent-client.ts';
+import { measure, timed } from './measure.ts';
+import type { Contestant, Figures } from './measure.ts';
+import { RAW_JWT_MOUNT, RAW_MOUNT, must, rawBackend, setUpRaw } from './raw-backend.ts';
+import type { RawBackend } from './raw-backend.ts';
+import { roomyConfig } from './roomy-config.ts';
+import { deathWatch } from './death-watch.ts';
+import type { DeathWatch } from './death-watch.ts';
+
+/** Operations of each kind at each concurrency. */
+const OPERATIONS = Number(process.argv[2] ?? 200);
+const CONCURRENCIES = [1, 10];
+
+type Stage = {
+  readonly world: World;
+  readonly broker: BrokerProcess;
+  readonly backend: RawBackend;
+  readonly admin: string;
+  readonly workloadToken: string;
+  readonly agent: AgentClient;
+  readonly watch: DeathWatch;
+  /** Raw leases waiting for their revoke, and tasks for their completion. */
+  readonly leases: string[];
+  readonly tasks: { readonly taskId: string; readonly username: string }[];
+};
+
+let counter = 0;
+
+/** The same calls that an exchange makes at OpenBao, by hand, on Mayfly's own mount. */
+async function batchAndMint(stage: Stage): Promise<void> {
+  const name = encodeName({
+    installation: stage.world.installation,
+    leaseId: `01900000-0000-7000-8000-${(counter++).toString(16).padStart(12, '0')}`,
+    deadline: new Date(Date.now() + 300_000),
+  });
+  const made = await must(
+    stage.backend.call('POST', 'auth/token/create/mayfly-orders-read', stage.admin, {
+      display_name: name,
+      ttl: '330s',
+    }),
+  );
+  await must(
+    stage.backend.call('GET', 'mayfly-orders/creds/orders-read', made.auth?.client_token ?? ''),
+  );
+}
+
+function mints(stage: Stage): readonly Contestant[] {
+  const keep = (lease: string | undefined) => {
+    if (lease) stage.leases.push(lease);
+  };
+  const raw = async (token: string) =>
+    keep((await must(stage.backend.call('GET', `${RAW_MOUNT}/creds/reader`, token))).lease_id);
+  return [
+    { name: 'raw mint', once: () => oneFigure(() => raw(stage.admin)) },
+    {
+      name: 'by hand: JWT login, mint',
+      once: () =>
+        oneFigure(async () => {
+          const login = await must(
+            stage.backend.call('POST', `auth/${RAW_JWT_MOUNT}/login`, null, {
+              role: 'agent',
+              jwt: stage.workloadToken,
+            }),
+          );
+          await raw(login.auth?.client_token ?? '');
+        }),
+    },
+    { name: 'batch token, mint', once: () => oneFigure(() => batchAndMint(stage)) },
+    {
+      name: 'exchange',
+      once: () =>
+        oneFigure(async () => {
+          stage.tasks.push(await stage.agent.exchange(`bench-${counter++}`));
+        }),
+    },
+  ];
+}
+
+async function oneFigure(work: () => Promise<void>): Promise<{ readonly '': number }> {
+  return { '': (await timed(work)).ms };
+}
+
+function ends(stage: Stage, watchDeaths: boolean): readonly Contestant[] {
+  return [
+    {
+      name: 'raw sync revoke',
+      once: () => {
+        const lease = stage.leases.pop() ?? '';
+        return oneFigure(async () => {
+          await must(
+            stage.backend.call('POST', 'sys/leases/revoke', stage.admin, {
+              lease_id: lease,
+              sync: true,
+            }),
+          );
+        });
+      },
+    },
+    {
+      name: 'complete',
+      once: async () => {
+        const task = stage.tasks.pop();
+        if (!task) throw new Error('no task is left to complete');
+        const started = performance.now();
+        const death = watchDeaths ? stage.watch.gone(task.username) : undefined;
+        await stage.agent.complete(task.taskId);
+        const answer = performance.now() - started;
+        const dead = await death;
+        return dead === undefined
+          ? { 'to the answer': answer }
+          : { 'to the answer': answer, 'to dead': dead - started };
+      },
+    },
+  ];
+}
+
+function printTable(title: string, figures: readonly Figures[], base: string): void {
+  const reference = figures.find(({ name }) => name === base);
+  console.log(`\n${title}`);
+  console.log(
+    `${''.padEnd(28)}${['p50 ms', 'p99 ms', 'a second', `p50 / ${base}`].map((h) => h.padStart(12)).join('')}`,
+  );
+  for (const { name, p50, p99, rate } of figures) {
+    const cells = [
+      p50.toFixed(2),
+      p99.toFixed(2),
+      rate?.toFixed(0) ?? '',
+      reference ? (p50 / reference.p50).toFixed(2) : '',
+    ];
+    console.log(`${name.padEnd(28)}${cells.map((cell) => cell.padStart(12)).join('')}`);
+  }
+}
+
+async function setStage(folder: string): Promise<Stage> {
+  const world = await startWorld({
+    folder: join(folder, 'world'),
+    config: await roomyConfig(folder),
+  });
+  const broker = await world.startBroker({ settings: { MAYFLY_LOG_LEVEL: 'warn' } });
+  const backend = rawBackend(world.backend.address);
+  const admin = (await world.admin.backendToken()).reveal();
+  const target = new URL(world.admin.targetUrl.reveal());
+  const audience = world.publicUrl;
+  await setUpRaw(backend, admin, {
+    targetHost: target.hostname,
+    targetPort: Number(target.port),
+    database: 'orders',
+    username: decodeURIComponent(target.username),
+    password: decodeURIComponent(target.password),
+    issuer: world.issuer,
+    audience,
+  });
+  const workloadToken = (await world.workloadToken('invoice-reconciler')).reveal();
+  return {
+    world,
+    broker,
+    backend,
+    admin,
+    workloadToken,
+    agent: agentClient(broker.url, workloadToken),
+    watch: await deathWatch(world.admin.targetUrl.reveal()),
+    leases: [],
+    tasks: [],
+  };
+}
+
+async function residentMegabytes(pid: number): Promise<number> {
+  const { readFile } = await import('node:fs/promises');
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? NaN) / 1024;
+}
+
+async function main(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'mayfly-bench-'));
+  const stage = await setStage(folder);
+  const results: Record<string, readonly Figures[]> = {};
+  try {
+    // One unmeasured round: connections, prepared statements and compiled code are warm after it.
+    await measure(mints(stage), 40, 4);
+    for (const concurrency of CONCURRENCIES) {
+      const minted = await measure(mints(stage), OPERATIONS, concurrency);
+      printTable(`mint, concurrency ${concurrency}`, minted, 'by hand: JWT login, mint');
+      results[`mint c=${concurrency}`] = minted;
+      const ended = await measure(ends(stage, concurrency === 1), OPERATIONS, concurrency);
+      printTable(`end, concurrency ${concurrency}`, ended, 'raw sync revoke');
+      results[`end c=${concurrency}`] = ended;
+    }
+    const rss = await residentMegabytes(stage.broker.pid);
+    console.log(`\nbroker: ${rss.toFixed(0)} MB resident; machine: ${cpus().length} cores`);
+    const report = {
+      operations: OPERATIONS,
+      cores: cpus().length,
+      residentMegabytes: rss,
+      results,
+    };
+    await writeFile('bench-results.json', `${JSON.stringify(report, null, 2)}\n`);
+  } finally {
+    stage.backend.close();
+    stage.agent.close();
+    await stage.watch.close();
+    await stage.world.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
