@@ -26,6 +26,9 @@ function plain(message: string): string {
 }
 
 function remedyOf(error: DetailedError): string {
+  if (error.message.includes('policy is impossible')) {
+    return 'Mend the condition that can never hold, or remove the policy.';
+  }
   const labels = (error.sourceLocations ?? []).flatMap((place) => place.label ?? []);
   const said = [error.help, ...labels].filter((text) => typeof text === 'string');
   const text = said.map((part) => plain(part)).join('; ');

@@ -66,25 +66,38 @@ function duplicateIds(policies: readonly Policy[]): CatalogueProblem[] {
   });
 }
 
-/** Each by itself, so that the places in the answer belong to one file. */
+/**
+ * Validates all in one call, since each call reads the schema anew. They go by their places in the
+ * list, so that two of one id do not hide each other.
+ */
 function validationProblems(policies: readonly Policy[]): CatalogueProblem[] {
-  return policies.flatMap((policy) => {
-    const answer = cedar.validate({
-      validationSettings: { mode: 'strict' },
-      schema: CEDAR_SCHEMA,
-      policies: { staticPolicies: { [policy.id]: policy.text } },
-    });
-    if (answer.type === 'failure') {
-      return answer.errors.map((error) => cedarProblem(policy, policy.id, error));
-    }
-    // `success` only says that validation ran: the faults are inside.
-    const faults: readonly ValidationError[] = [
-      ...answer.validationErrors,
-      ...answer.validationWarnings,
-    ];
-    const others = answer.otherWarnings.map((error) => cedarProblem(policy, policy.id, error));
-    return [...faults.map(({ error }) => cedarProblem(policy, policy.id, error)), ...others];
+  const staticPolicies = Object.fromEntries(policies.map(({ text }, index) => [index, text]));
+  const answer = cedar.validate({
+    validationSettings: { mode: 'strict' },
+    schema: CEDAR_SCHEMA,
+    policies: { staticPolicies },
   });
+  // Each was parsed before and the schema is ours: nothing is left that could fail as a whole.
+  if (answer.type === 'failure') throw new Error(`Cedar refused: ${answer.errors[0]?.message}`);
+  return policies.flatMap((policy, index) => {
+    const own = ({ policyId }: ValidationError) => policyId === String(index);
+    const { validationErrors, validationWarnings } = answer;
+    const faults = tellingFaults(validationErrors.filter(own), validationWarnings.filter(own));
+    return faults.map(({ error }) => cedarProblem(policy, policy.id, error));
+  });
+}
+
+/** What follows from an unknown name says less than the name. */
+const FOLLOWS = 'unable to find an applicable action';
+
+/** `success` only says that validation ran. Warnings beside errors follow from them. */
+function tellingFaults(
+  errors: readonly ValidationError[],
+  warnings: readonly ValidationError[],
+): readonly ValidationError[] {
+  if (errors.length === 0) return warnings;
+  const telling = errors.filter(({ error }) => !error.message.includes(FOLLOWS));
+  return telling.length > 0 ? telling : errors;
 }
 
 /**

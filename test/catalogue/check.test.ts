@@ -357,7 +357,7 @@ const policies: Case[] = [
     wrong: 'a policy that does not parse',
     edits: [{ file: reads, from: 'action == Action::"exchange",', to: 'action == "exchange",' }],
     at: `${reads}:5:13 (syntax)`,
-    remedy: /./,
+    remedy: /entity type/,
   },
   {
     wrong: 'a misspelt attribute, after characters of two bytes',
@@ -366,7 +366,7 @@ const policies: Case[] = [
       { file: reads, from: '@id', to: '// größer\n@id' },
     ],
     at: `${reads}:12:3 reports-read`,
-    remedy: /[Dd]id you mean `actions`|Correct/,
+    remedy: /Did you mean `actions`/,
   },
   {
     wrong: 'a misspelt level',
@@ -384,7 +384,7 @@ const policies: Case[] = [
     wrong: 'a policy that can never apply',
     edits: [{ file: reads, from: 'context.actions == ["read"]', to: '1 == 2' }],
     at: `${reads}:1:1 reports-read`,
-    remedy: /Correct the policy/,
+    remedy: /can never hold/,
   },
   {
     wrong: 'a policy about a scope that does not exist',
