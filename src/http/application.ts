@@ -37,7 +37,6 @@ export type Application = {
 export function createApplication(
   parts: HttpParts,
   inFlight: InFlight,
-  stopping: () => boolean,
   trustProxy: TrustProxy | undefined,
 ): Application {
   const app = express();
@@ -47,10 +46,10 @@ export function createApplication(
   app.set('query parser', false);
   app.set('case sensitive routing', true);
   app.set('trust proxy', trustProxy === undefined ? false : mutable(trustProxy));
-  app.use(helmet(), everyAnswer(parts, stopping));
+  app.use(helmet(), everyAnswer(parts));
   const limit = createRateLimit(parts, inFlight);
   const routes = routing(app, parts, inFlight);
-  probes(app, routes, parts, stopping);
+  probes(app, routes, parts, inFlight);
   app.use(['/exchange', '/revoke'], limit.oauth);
   app.use('/v1', limit.rest);
   oauth(routes, parts);
@@ -78,10 +77,10 @@ function routing(app: Express, parts: HttpParts, inFlight: InFlight) {
   return { route, answering };
 }
 
-function probes(app: Express, { route }: Routes, parts: HttpParts, stopping: () => boolean): void {
+function probes(app: Express, { route }: Routes, parts: HttpParts, inFlight: InFlight): void {
   const quiet: Serving = { face: 'rest', changes: false };
   route('get', '/healthz', quiet, healthEndpoint);
-  route('get', '/readyz', quiet, readyEndpoint(parts, stopping));
+  route('get', '/readyz', quiet, readyEndpoint(parts, inFlight));
   app.get('/metrics', (_request, response, next) => {
     parts.metrics.render().then(({ contentType, body }) => {
       response.setHeader('Content-Type', contentType);
@@ -111,12 +110,11 @@ function rest({ route }: Routes, parts: HttpParts): void {
 }
 
 /** Headers of every answer, errors and 404s included. */
-function everyAnswer({ ids }: HttpParts, stopping: () => boolean): RequestHandler {
+function everyAnswer({ ids }: HttpParts): RequestHandler {
   return (request, response, next) => {
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('Pragma', 'no-cache');
     response.setHeader('X-Request-Id', requestIdOf(request, ids));
-    if (stopping()) response.setHeader('Connection', 'close');
     next();
   };
 }

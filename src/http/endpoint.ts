@@ -39,16 +39,16 @@ export function serve(
   serving: Serving,
 ): RequestHandler {
   return (request, response) => {
-    inFlight.track(answerCall(parts, endpoint, serving, request, response));
+    inFlight.track(answerCall(parts, inFlight, endpoint, serving, { request, response }));
   };
 }
 
 async function answerCall(
   parts: HttpParts,
+  inFlight: InFlight,
   endpoint: Endpoint,
   { face, changes, render }: Serving,
-  request: Request,
-  response: Response,
+  { request, response }: { readonly request: Request; readonly response: Response },
 ): Promise<void> {
   const { clock, log, metrics } = parts;
   const begun = clock.monotonicMs();
@@ -58,7 +58,8 @@ async function answerCall(
   const answer = result.ok
     ? result.value
     : (render?.(result.failure) ?? renderFailure(face, result.failure, requestId));
-  if (!result.ok && leavesBodyUnread(result.failure.reason)) {
+  const unread = !result.ok && leavesBodyUnread(result.failure.reason);
+  if ((unread || inFlight.draining()) && !response.headersSent) {
     response.setHeader('Connection', 'close');
   }
   const delivery = await deliver(response, answer);

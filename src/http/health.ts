@@ -1,6 +1,7 @@
 import { succeed } from '../foundation/result.ts';
 import type { Readiness } from '../broker/broker.ts';
 import type { Endpoint } from './endpoint.ts';
+import type { InFlight } from './in-flight.ts';
 import type { HttpParts } from './parts.ts';
 import { SERVER_BOUNDS } from './server-bounds.ts';
 
@@ -12,7 +13,7 @@ export const healthEndpoint: Endpoint = () =>
  * `GET /readyz`: 200 or 503, with what was seen of ledger, backend and targets. Callers that come
  * while a check is under way share it, so that probes cannot be used to load what they look at.
  */
-export function readyEndpoint({ broker, clock }: HttpParts, stopping: () => boolean): Endpoint {
+export function readyEndpoint({ broker, clock }: HttpParts, inFlight: InFlight): Endpoint {
   let underWay: Promise<Readiness | null> | undefined;
   const check = async () => {
     const late = new AbortController();
@@ -25,7 +26,8 @@ export function readyEndpoint({ broker, clock }: HttpParts, stopping: () => bool
     }
   };
   return async () => {
-    if (stopping()) return succeed({ status: 503, body: { ready: false, detail: 'stopping' } });
+    if (inFlight.draining())
+      return succeed({ status: 503, body: { ready: false, detail: 'stopping' } });
     const readiness = await (underWay ??= check());
     if (readiness === null) {
       return succeed({ status: 503, body: { ready: false, detail: 'the check took too long' } });

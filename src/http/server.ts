@@ -3,7 +3,8 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '../foundation/clock.ts';
 import { createApplication } from './application.ts';
 import type { TrustProxy } from './application.ts';
 import { createInFlight } from './in-flight.ts';
@@ -31,17 +32,17 @@ export type HttpServer = {
   stop(graceMs: number): Promise<void>;
 };
 
-/** Milliseconds between two looks for connections that have become idle while stopping. */
-const IDLE_CHECK_MS = 50;
+/** Milliseconds that connections may take to close by themselves after their last answer. */
+const CLOSING_MS = 200;
 
 /** The request-driven half of the broker. */
 export function createHttpServer(options: HttpOptions): HttpServer {
   const { clock, tls, trustProxy } = options;
-  let stopping = false;
   const inFlight = createInFlight();
-  const application = createApplication(options, inFlight, () => stopping, trustProxy);
+  const application = createApplication(options, inFlight, trustProxy);
   const server = bounded(tls ? createTlsServer(NODE_OPTIONS) : createServer(NODE_OPTIONS));
   server.on('request', application.handler);
+  const sockets = openSockets(server);
 
   async function reloadTls(): Promise<void> {
     if (!tls || !('setSecureContext' in server)) return;
@@ -63,18 +64,13 @@ export function createHttpServer(options: HttpOptions): HttpServer {
       return { port: (server.address() as AddressInfo).port };
     },
     async stop(graceMs) {
-      stopping = true;
+      inFlight.drain();
       application.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      const over = new AbortController();
-      const idle = closeIdle(server, over.signal, (ms) => clock.sleep(ms, over.signal));
-      await Promise.race([
-        Promise.all([closed, inFlight.idle()]),
-        clock.sleep(graceMs, over.signal),
-      ]);
-      over.abort();
-      await idle;
-      server.closeAllConnections();
+      await withinMs(inFlight.idle(), graceMs, clock);
+      await withinMs(closed, CLOSING_MS, clock);
+      // Silent connections, half-sent requests, and calls that outlasted the grace.
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };
@@ -96,14 +92,18 @@ function bounded<Any extends Server | TlsServer>(server: Any): Any {
   return server;
 }
 
-/** A connection that was busy when the stop began turns idle later, and would keep us waiting. */
-async function closeIdle(
-  server: Server | TlsServer,
-  over: AbortSignal,
-  sleep: (ms: number) => Promise<void>,
-): Promise<void> {
-  while (!over.aborted) {
-    server.closeIdleConnections();
-    await sleep(IDLE_CHECK_MS);
-  }
+/** Node can list only connections that have sent something. */
+function openSockets(server: Server | TlsServer): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return sockets;
+}
+
+async function withinMs(work: Promise<void>, ms: number, clock: Clock): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([work, clock.sleep(ms, over.signal)]);
+  over.abort();
 }

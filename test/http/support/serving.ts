@@ -54,11 +54,11 @@ export type Served = {
   /** What was logged, a JSON object each. */
   readonly lines: readonly string[];
   readonly server: ReturnType<typeof createHttpServer>;
-  exposition(): Promise<string>;
-  exchange(
+  readonly exposition: () => Promise<string>;
+  readonly exchange: (
     form: Record<string, string> | [string, string][],
     init?: RequestInit,
-  ): Promise<Response>;
+  ) => Promise<Response>;
 };
 
 /** The least that makes an exchange. */
