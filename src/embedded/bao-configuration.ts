@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { OpenBaoFiles } from './bao-files.ts';
 
 export type BaoConfiguration = {
@@ -49,7 +50,9 @@ seal "static" {
 
 audit "file" "main" {
   options {
-    file_path = ${quoted(files.auditLog)}
+    # OpenBao refuses to start when this differs from the first start's, so it must not change when
+    # the folder moves: it is below the working folder, which is the server's own.
+    file_path = ${quoted(basename(files.auditLog))}
   }
 }
 

@@ -40,8 +40,11 @@ const CHILD_ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', L
  *
  * @throws when the program cannot be started.
  */
-export async function startChild(command: ChildCommand): Promise<Child> {
-  const setpriv = await findSetpriv();
+export async function startChild(
+  command: ChildCommand,
+  setprivFound: Promise<string | undefined> = findSetpriv(),
+): Promise<Child> {
+  const setpriv = await setprivFound;
   const plan = setpriv === undefined ? plainly(command) : throughSetpriv(setpriv, command);
   const started = spawn(plan.command, plan.args, {
     cwd: command.cwd,

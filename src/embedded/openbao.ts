@@ -6,6 +6,8 @@ import { ADMINISTRATOR, baoConfiguration } from './bao-configuration.ts';
 import { baoFiles, prepareFolder, writePrivate } from './bao-files.ts';
 import type { OpenBaoFiles } from './bao-files.ts';
 import { administratorToken } from './bao-login.ts';
+import { baoRequest } from './bao-request.ts';
+import type { BaoEndpoint } from './bao-request.ts';
 import { startChild, stopChild } from './child.ts';
 import type { Child, ChildExit } from './child.ts';
 import { claim } from './claim.ts';
@@ -64,7 +66,10 @@ const STOP_STEPS = [
   ['SIGTERM', 10_000],
   ['SIGKILL', 5_000],
 ] as const;
-/** OpenBao prints this after it listens and after its self-initialisation; its health is earlier. */
+/**
+ * OpenBao prints this when it listens and has initialised itself. At a first start its health is
+ * good a second earlier; at later ones it is elected only after this line. So both are asked.
+ */
 const READY_LINE = '==> OpenBao server started!';
 
 /**
@@ -100,7 +105,8 @@ async function startServer(
     const address = `${options.tls ? 'https' : 'http'}://${LOOPBACK}:${port}`;
     const logStart = await sizeOf(files.serverLog);
     const child = await launch(options, files, { address, port, clusterPort });
-    if (await becomesReady(child, files.serverLog, logStart)) {
+    const endpoint = { address, caFile: options.tls?.caFile };
+    if (await becomesReady(child, endpoint, files.serverLog, logStart)) {
       return server(child, { options, files, address, port, claimed });
     }
     const said = await readFrom(files.serverLog, logStart);
@@ -144,10 +150,16 @@ async function launch(options: OpenBaoOptions, files: OpenBaoFiles, ports: Ports
   }
 }
 
-async function becomesReady(child: Child, log: string, logStart: number): Promise<boolean> {
+async function becomesReady(
+  child: Child,
+  endpoint: BaoEndpoint,
+  log: string,
+  logStart: number,
+): Promise<boolean> {
   const deadline = systemClock.monotonicMs() + READY_TIMEOUT_MS;
   while (child.isRunning()) {
-    if ((await readFrom(log, logStart)).includes(READY_LINE)) {
+    const listens = (await readFrom(log, logStart)).includes(READY_LINE);
+    if (listens && (await isActive(endpoint))) {
       return true;
     }
     if (systemClock.monotonicMs() > deadline) {
@@ -157,6 +169,12 @@ async function becomesReady(child: Child, log: string, logStart: number): Promis
     await systemClock.sleep(READY_POLL_MS);
   }
   return false;
+}
+
+/** 200 is: initialised, unsealed, and the active node. */
+async function isActive(endpoint: BaoEndpoint): Promise<boolean> {
+  const reply = await baoRequest(endpoint, 'GET', '/v1/sys/health').catch(() => undefined);
+  return reply?.status === 200;
 }
 
 async function sizeOf(file: string): Promise<number> {
@@ -190,7 +208,7 @@ function server(child: Child, running: Running): EmbeddedOpenBao {
     admin: {
       username: ADMINISTRATOR,
       passwordFile: files.adminPassword,
-      login: () => administratorToken(address, files.adminPassword, caFile),
+      login: () => administratorToken({ address, caFile }, files.adminPassword),
     },
     auditLog: files.auditLog,
     serverLog: files.serverLog,

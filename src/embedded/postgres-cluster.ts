@@ -1,23 +1,22 @@
-import { execFile } from 'node:child_process';
 import {
   chmod,
   chown,
   lstat,
   mkdir,
+  open,
+  readdir,
   readlink,
   readFile,
   rename,
   rm,
   writeFile,
 } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { basename, dirname, join } from 'node:path';
 import type { SecretText } from '../foundation/secret-text.ts';
+import { exitsWithin, startChild } from './child.ts';
 import { canEnter, passableFolder } from './reachable-folder.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
 import type { SystemUser } from './system-user.ts';
-
-const run = promisify(execFile);
 
 /** Milliseconds; initdb takes half a second on a quiet machine. */
 const INITDB_TIMEOUT_MS = 60_000;
@@ -52,36 +51,55 @@ export async function ensureCluster(binaries: PostgresBinaries, wanted: NewClust
   if ((await lstat(join(wanted.dataDir, 'PG_VERSION')).catch(() => undefined)) !== undefined) {
     return;
   }
-  const draft = `${wanted.dataDir}.new`;
-  await rm(draft, { recursive: true, force: true });
+  await removeDrafts(wanted.dataDir);
+  // Numbered: what a killed start left may still be writing to its own.
+  const draft = `${wanted.dataDir}${DRAFT}${process.pid}`;
   await mkdir(draft, { mode: 0o700 });
   await giveTo(draft, wanted.user);
-  await initialise(binaries, { ...wanted, dataDir: draft });
-  await rename(draft, wanted.dataDir);
+  await initialise(binaries, { ...wanted, dataDir: join(draft, 'data') });
+  await rename(join(draft, 'data'), wanted.dataDir);
+  await rm(draft, { recursive: true, force: true });
+}
+
+const DRAFT = '.new-';
+
+async function removeDrafts(dataDir: string): Promise<void> {
+  const parent = dirname(dataDir);
+  for (const name of await readdir(parent)) {
+    if (name.startsWith(`${basename(dataDir)}${DRAFT}`)) {
+      await rm(join(parent, name), { recursive: true, force: true }).catch(() => undefined);
+    }
+  }
 }
 
 async function initialise(binaries: PostgresBinaries, wanted: NewCluster): Promise<void> {
+  const draft = dirname(wanted.dataDir);
   // Not through standard input: Node's is a socket, which initdb cannot open by name.
-  const passwordFile = `${wanted.dataDir}.password`;
-  await rm(passwordFile, { force: true });
+  const passwordFile = join(draft, 'password');
   await writeFile(passwordFile, wanted.superuserPassword.reveal(), { mode: 0o600, flag: 'wx' });
   await giveTo(passwordFile, wanted.user);
-  const args = [
-    ...['-D', wanted.dataDir, '-U', 'postgres', '-A', 'scram-sha-256'],
-    ...[`--pwfile=${passwordFile}`, '-E', 'UTF8', '--locale=C', '--no-instructions'],
-    ...(wanted.durable ? [] : ['--no-sync']),
-  ];
+  const log = await open(join(draft, 'log'), 'wx+', 0o600);
   try {
-    await run(join(binaries.folder, 'initdb'), args, {
-      cwd: wanted.dataDir,
-      env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
-      timeout: INITDB_TIMEOUT_MS,
-      ...(wanted.user ? { uid: wanted.user.uid, gid: wanted.user.gid } : {}),
+    const child = await startChild({
+      command: join(binaries.folder, 'initdb'),
+      args: [
+        ...['-D', wanted.dataDir, '-U', 'postgres', '-A', 'scram-sha-256'],
+        ...[`--pwfile=${passwordFile}`, '-E', 'UTF8', '--locale=C', '--no-instructions'],
+        ...(wanted.durable ? [] : ['--no-sync']),
+      ],
+      cwd: draft,
+      output: log.fd,
+      user: wanted.user,
+      deathSignal: 'SIGKILL',
     });
-  } catch (error) {
-    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
-    throw new Error(`Postgres could not make its data folder ${wanted.dataDir}: ${said}`);
+    await exitsWithin(child, INITDB_TIMEOUT_MS);
+    child.kill('SIGKILL');
+    if ((await child.exited).code !== 0) {
+      const said = (await readFile(join(draft, 'log'), 'utf8')).trim();
+      throw new Error(`Postgres could not make its data folder ${wanted.dataDir}: ${said}`);
+    }
   } finally {
+    await log.close();
     await rm(passwordFile, { force: true });
   }
 }

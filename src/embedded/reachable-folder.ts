@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import type { SystemUser } from './system-user.ts';
 
 /**
- * True when `user` (absent: we ourselves) can go into the folder. Asked of the system and not
+ * True when `user` (absent: we ourselves) can go into the folder (and perhaps not list it). Asked of the system and not
  * computed from modes, which leave out access lists and mount options.
  */
 export function canEnter(folder: string, user: SystemUser | undefined): Promise<boolean> {
   return new Promise((resolve) => {
-    const asked = spawn('/bin/sh', ['-c', 'cd "$1" && test -r .', 'sh', folder], {
+    const asked = spawn('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], {
       cwd: '/',
       stdio: 'ignore',
       ...(user ? { uid: user.uid, gid: user.gid } : {}),
