@@ -23,12 +23,14 @@ create table mayfly.installation (
   only_row boolean primary key default true check (only_row),
   -- 4 characters of Crockford base32, lower case: part of the name of every credential.
   id text not null check (id ~ '\A[0-9a-hjkmnp-tv-z]{4}\Z'),
+  -- Tells two ledgers with the same four characters apart; a target remembers it.
+  ledger_id uuid not null,
   made_at timestamptz not null
 );
 
-insert into mayfly.installation (id, made_at)
+insert into mayfly.installation (id, ledger_id, made_at)
 select string_agg(substr('0123456789abcdefghjkmnpqrstvwxyz', 1 + (get_byte(random.bytes, n) & 31), 1), ''),
-       mayfly.ledger_now()
+       gen_random_uuid(), mayfly.ledger_now()
 from (select uuid_send(gen_random_uuid()) as bytes) as random, generate_series(0, 3) as n;
 
 -- One row an agent, made at its first exchange: the lock that makes its caps exact.
