@@ -111,6 +111,7 @@ function follow(request: ClientRequest, call: WireRequest, to: Following): void 
   };
   let timer = setTimeout(() => giveUp(NO_CONNECTION), call.bounds.connectMs);
   request.once('socket', (socket) => {
+    if (request.destroyed) return;
     whenConnected(socket, to, () => {
       sent = true;
       clearTimeout(timer);

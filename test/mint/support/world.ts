@@ -31,7 +31,8 @@ export const PLACE: MintPlace = {
   role: 'orders-read',
   tokenRole: 'mayfly-orders-read',
 };
-const ADMIN_PASSWORD = 'the-first-admin-password';
+export const SUPERUSER_PASSWORD = new SecretText('superuser-password');
+export const FIRST_ADMIN_PASSWORD = 'the-first-admin-password';
 
 /** Plain statements: what OpenBao does is tried here, not what the target does with it. */
 const STATEMENTS = {
@@ -55,6 +56,8 @@ export type World = {
   /** Lines that Mayfly logged. */
   readonly logged: string[];
   superuser<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** One login with a password, closed at once; rejects when it is refused. */
+  loginAtTarget(user: string, password: string): Promise<void>;
   /** Not started. */
   connect(other?: Partial<BackendConfig>): Promise<Backend>;
   passwords: ReadonlyMap<string, SecretText>;
@@ -64,21 +67,24 @@ export type World = {
 /** A real OpenBao and a real Postgres, provisioned by `applyBackend`. */
 export async function startWorld(): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-mint-'));
-  const superuserPassword = new SecretText('superuser-password');
   const [bao, postgres] = await Promise.all([
     startOpenBao({
       folder: join(folder, 'bao'),
       bao: await baoProgram(),
       adminPassword: new SecretText('bao-admin-password'),
     }),
-    startPostgres({ dataDir: join(folder, 'pg'), superuserPassword, durable: false }),
+    startPostgres({
+      dataDir: join(folder, 'pg'),
+      superuserPassword: SUPERUSER_PASSWORD,
+      durable: false,
+    }),
   ]);
-  const pool = await targetDatabase(postgres, superuserPassword.reveal());
+  const pool = await targetDatabase(postgres, SUPERUSER_PASSWORD.reveal());
   const { scope, target } = catalogueEntries(postgres.port);
   const design = designOf([scope], target);
   const adminToken = await bao.admin.login();
   const admin = await openAdministrator({ address: bao.address }, adminToken);
-  const passwords = new Map([['orders', new SecretText(ADMIN_PASSWORD)]]);
+  const passwords = new Map([['orders', new SecretText(FIRST_ADMIN_PASSWORD)]]);
   const applied = await applyBackend(admin, design, passwords);
   if (!applied.ok) throw new Error(`${applied.failure.at}: ${applied.failure.message}`);
   const logins = {
@@ -99,6 +105,13 @@ export async function startWorld(): Promise<World> {
     logged,
     passwords,
     superuser: async (sql, values) => (await pool.query(sql, [...(values ?? [])])).rows as never,
+    loginAtTarget: async (user, password) => {
+      const { host, port } = postgres;
+      const client = new pg.Client({ host, port, user, password, database: 'orders' });
+      client.on('error', () => undefined);
+      await client.connect();
+      await client.end();
+    },
     connect: (other) => connectTo(bao, logins, logged, other),
     stop: async () => {
       admin.close();
@@ -132,7 +145,7 @@ function connectTo(
   );
 }
 
-function baoProgram(): Promise<string> {
+export function baoProgram(): Promise<string> {
   return findBao({
     setting: process.env['MAYFLY_BAO'],
     path: process.env['PATH'],
@@ -149,7 +162,7 @@ async function targetDatabase(postgres: EmbeddedPostgres, password: string): Pro
   await first.end();
   const pool = new pg.Pool({ ...server, database: 'orders', max: 3 });
   pool.on('error', () => undefined);
-  await pool.query(`create role bao_admin login createrole password '${ADMIN_PASSWORD}'`);
+  await pool.query(`create role bao_admin login createrole password '${FIRST_ADMIN_PASSWORD}'`);
   await pool.query('create role orders_ro');
   await pool.query('grant orders_ro to bao_admin with admin option');
   return pool;
