@@ -25,6 +25,8 @@ export type CheckArguments = {
 export type CheckIo = {
   print(line: string): void;
   readonly resolve: ResolveSetting;
+  /** Where the catalogue is unless the command line says otherwise; absent: `config`. */
+  readonly configFolder?: string;
   /** The broker's public URL, where it is known. */
   readonly publicUrl?: string;
   readonly now: Date;
@@ -142,12 +144,14 @@ export function registerCheck(program: Command, io: () => CheckIo): void {
   program
     .command('check')
     .description('check the catalogue and its policies without starting anything')
-    .option('--config <folder>', 'the catalogue folder', 'config')
+    .option('--config <folder>', 'the catalogue folder (default: MAYFLY_CONFIG_DIR, or config)')
     .option('--json', 'print one JSON object', false)
     .option('--require-settings', 'settings that addresses refer to must be set', false)
     .addOption(new Option('--write-schemas', 'write JSON Schemas for editors first').default(false))
     .addHelpText('after', HELP)
-    .action(async (options: CheckArguments) => {
-      process.exitCode = await runCheck(options, io());
+    .action(async (options: Omit<CheckArguments, 'config'> & { readonly config?: string }) => {
+      const surroundings = io();
+      const config = options.config ?? surroundings.configFolder ?? 'config';
+      process.exitCode = await runCheck({ ...options, config }, surroundings);
     });
 }

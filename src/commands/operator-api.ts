@@ -1,24 +1,21 @@
 import { readFile } from 'node:fs/promises';
-import { Option } from 'commander';
 import type { Command } from 'commander';
 import { SecretText } from '../foundation/secret-text.ts';
+import { environment } from '../settings/environment.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 
-export type OperatorOptions = { readonly url: string; readonly tokenFile?: string };
+export type OperatorOptions = { readonly url?: string; readonly tokenFile?: string };
+
+/** Where a broker listens unless it was told otherwise (docs/settings.md). */
+const DEFAULT_URL = 'http://127.0.0.1:8080';
 
 /** Gives a command the two options that every call of the REST API needs. */
 export function withOperatorOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option('--url <url>', 'where the broker answers')
-        .env('MAYFLY_URL')
-        .default('http://127.0.0.1:8420'),
-    )
-    .addOption(
-      new Option(
-        '--token-file <file>',
-        'holds your OIDC access token; - is standard input; never given as an argument',
-      ).env('MAYFLY_TOKEN_FILE'),
+    .option('--url <url>', `where the broker answers (else MAYFLY_URL, else ${DEFAULT_URL})`)
+    .option(
+      '--token-file <file>',
+      'holds your OIDC access token; - is standard input (else MAYFLY_TOKEN_FILE)',
     );
 }
 
@@ -33,11 +30,17 @@ const ANSWER_TIMEOUT_MS = 30_000;
  *   refuses; then with the detail of its problem document (RFC 9457).
  */
 export async function askOperatorApi(options: OperatorOptions, path: string): Promise<unknown> {
-  const token = await operatorToken(options.tokenFile);
-  const response = await send(new URL(path, options.url), token);
+  const set = environment();
+  const token = await operatorToken(options.tokenFile ?? set['MAYFLY_TOKEN_FILE']);
+  const response = await send(brokerUrl(path, options.url ?? set['MAYFLY_URL']), token);
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok && body !== undefined) return body;
   throw new CommandFailure(EXIT.failed, refusal(response.status, body));
+}
+
+function brokerUrl(path: string, url = DEFAULT_URL): URL {
+  if (URL.canParse(url)) return new URL(path, url);
+  throw new CommandFailure(EXIT.usage, `${url} is no URL. Set --url or MAYFLY_URL.`);
 }
 
 async function operatorToken(file: string | undefined): Promise<SecretText> {

@@ -1,9 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { CommandFailure, EXIT } from './exit-code.ts';
+import { registerCheck } from './check.ts';
+import type { CheckIo } from './check.ts';
 import { registerLeases } from './leases.ts';
-import { tell } from './print.ts';
+import { registerMigrate } from './migrate.ts';
+import { print, tell } from './print.ts';
 import { registerQuery } from './query.ts';
+import { registerServe } from './serve.ts';
+import { environment } from '../settings/environment.ts';
+import { systemClock } from '../foundation/clock.ts';
 
 /**
  * Runs `mayfly` with these arguments.
@@ -28,8 +34,23 @@ async function createProgram(): Promise<Command> {
     .showHelpAfterError('Type `mayfly <command> --help` for what it takes.')
     .configureHelp({ sortSubcommands: false })
     .exitOverride();
-  for (const register of [registerLeases, registerQuery]) register(program);
+  registerServe(program);
+  registerMigrate(program);
+  registerCheck(program, checkIo);
+  registerLeases(program);
+  registerQuery(program);
   return program;
+}
+
+function checkIo(): CheckIo {
+  const set = environment();
+  const publicUrl = set['MAYFLY_PUBLIC_URL'];
+  return {
+    print,
+    resolve: (name) => set[`MAYFLY_ADDRESS_${name}`],
+    now: systemClock.now(),
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+  };
 }
 
 async function version(): Promise<string> {

@@ -1,0 +1,104 @@
+import type { Command } from 'commander';
+import type { Composition } from '../compose.ts';
+import { faultOf } from '../foundation/fault.ts';
+import { createLog } from '../foundation/log.ts';
+import type { Log } from '../foundation/log.ts';
+import { environment } from '../settings/environment.ts';
+import { loadSettings } from '../settings/load-settings.ts';
+import type { Settings } from '../settings/load-settings.ts';
+import { CommandFailure, EXIT } from './exit-code.ts';
+import { catalogueFailure, settingsFailure } from './settings-problems.ts';
+
+const HELP = `
+Settings come from the environment; each secret can be given as a file instead, by the same name
+with _FILE behind it. docs/settings.md lists them all. Every missing or wrong one is reported.
+
+Signals:
+  SIGTERM, SIGINT  stop: new work is refused, what is under way is finished or handed over;
+                   a second one ends at once
+  SIGHUP           read the catalogue and the policies again; a bad set leaves the old one in force
+
+Examples:
+  $ node --env-file broker.env dist/main.js serve
+  $ MAYFLY_PUBLIC_URL=https://mayfly.example MAYFLY_LEDGER_URL_FILE=/run/secrets/ledger-url ... mayfly serve
+
+Exit status: 0 stopped as asked, 2 settings or catalogue are wrong, 3 the ledger cannot be used.`;
+
+export function registerServe(program: Command): void {
+  program
+    .command('serve')
+    .description('run a broker; run as many as you like')
+    .addHelpText('after', HELP)
+    .action(serve);
+}
+
+async function serve(): Promise<void> {
+  const loaded = loadSettings(environment());
+  if (!loaded.ok) throw settingsFailure(loaded.failure);
+  const { settings, secrets } = loaded.value;
+  const log = createLog(settings.logLevel);
+  const stopAsked = onStopSignals(log);
+  // Everything heavy is loaded after the settings were found to be right.
+  const { composeBroker } = await import('../compose.ts');
+  const composed = await composeBroker(settings, secrets, log);
+  if (!composed.ok) {
+    const problem = composed.failure;
+    throw problem.kind === 'catalogue'
+      ? catalogueFailure(settings.configFolder, problem.problems)
+      : new CommandFailure(EXIT.unreachable, problem.sentence);
+  }
+  const broker = composed.value;
+  onReloadSignal(broker, log);
+  await listen(broker, settings, log);
+  await stopAsked;
+  log.info('stopping');
+  await broker.stop();
+  log.info('stopped');
+}
+
+async function listen(broker: Composition, settings: Settings, log: Log): Promise<void> {
+  const { host } = settings.listen;
+  try {
+    const { port } = await broker.start();
+    log.info({ host, port, publicUrl: settings.publicUrl }, 'ready');
+  } catch (thrown) {
+    await broker.stop();
+    const code = thrown instanceof Error && 'code' in thrown ? ` (${String(thrown.code)})` : '';
+    throw new CommandFailure(
+      EXIT.usage,
+      `cannot listen on ${host}:${settings.listen.port}${code}. Set MAYFLY_LISTEN_HOST and MAYFLY_LISTEN_PORT.`,
+    );
+  }
+}
+
+/** Resolves at the first signal; the second one ends the process without waiting for anything. */
+function onStopSignals(log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const stop = (signal: NodeJS.Signals) => {
+      if (asked) {
+        log.warn({ signal }, 'asked twice: ending at once');
+        process.exit(EXIT.failed);
+      }
+      asked = true;
+      resolve();
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  });
+}
+
+function onReloadSignal(broker: Composition, log: Log): void {
+  const reload = async () => {
+    const reloaded = await broker.reload();
+    if (!reloaded.ok) {
+      const { problems } = reloaded;
+      log.error({ problems }, 'reload refused: the catalogue in force stays');
+    } else {
+      log.info({ catalogue: reloaded.hash, changed: reloaded.changed }, 'reloaded');
+    }
+  };
+  process.on('SIGHUP', () => {
+    reload().catch((thrown: unknown) => log.error({ fault: faultOf(thrown) }, 'reload failed'));
+  });
+}

@@ -1,0 +1,217 @@
+import { createBackground } from './broker/background.ts';
+import type { Broker } from './broker/broker.ts';
+import { createBroker } from './broker/create-broker.ts';
+import type { CatalogueProblem } from './catalogue/catalogue.ts';
+import { loadCatalogue } from './catalogue/load.ts';
+import { openCatalogue } from './catalogue/source.ts';
+import type { LiveCatalogue, Reloaded } from './catalogue/source.ts';
+import { openTargets } from './compose-targets.ts';
+import { missingSecrets } from './compose-secrets.ts';
+import { systemClock } from './foundation/clock.ts';
+import { systemIds } from './foundation/ids.ts';
+import { createLog } from './foundation/log.ts';
+import type { Log } from './foundation/log.ts';
+import { createMetrics } from './foundation/metrics.ts';
+import type { Metrics } from './foundation/metrics.ts';
+import { fail, succeed } from './foundation/result.ts';
+import type { Result } from './foundation/result.ts';
+import { createHttpServer } from './http/server.ts';
+import { createAuthenticator } from './identity/create-authenticator.ts';
+import { migrate } from './ledger/migrate.ts';
+import { connectLedger } from './ledger/postgres/connect-ledger.ts';
+import type { ConnectedLedger } from './ledger/postgres/connect-ledger.ts';
+import { connectBackend } from './mint/connect-backend.ts';
+import { compilePolicies } from './policy/compile.ts';
+import type { PolicyEngine } from './policy/decision.ts';
+import { knownNames } from './policy/known-names.ts';
+import type { Secrets, Settings } from './settings/load-settings.ts';
+import { startSweep } from './sweep/sweep.ts';
+
+/** Why a broker cannot start, for the person who starts it. */
+export type StartProblem =
+  | { readonly kind: 'catalogue'; readonly problems: readonly CatalogueProblem[] }
+  | { readonly kind: 'ledger'; readonly sentence: string };
+
+/** A whole broker in this process. */
+export type Composition = {
+  readonly broker: Broker;
+  /** Listens and begins to sweep. Rejects when the address cannot be had. */
+  start(): Promise<{ readonly port: number }>;
+  /** Reads catalogue, policies and TLS files again: all of them or, with any problem, none. */
+  reload(): Promise<Reloaded>;
+  /** Refuses new work, finishes or hands over what is under way. May be called repeatedly. */
+  stop(): Promise<void>;
+};
+
+const clock = systemClock;
+
+/** Seconds after which the claims of a replica that died lapse: longer than any ending takes. */
+const CLAIM_SECONDS = 20;
+
+/** Milliseconds that calls under way have, and then the work behind them, when the broker stops. */
+const CALLS_GRACE_MS = 10_000;
+const WORK_GRACE_MS = 10_000;
+
+/**
+ * Constructs every adapter and joins them: the only place that does. In this order: catalogue and
+ * policies, the ledger's schema, then OpenBao's sessions and the targets, which may be out of reach
+ * at a start and are tried again behind it.
+ */
+export async function composeBroker(
+  settings: Settings,
+  secrets: Secrets,
+  log: Log = createLog(settings.logLevel),
+): Promise<Result<Composition, StartProblem>> {
+  const opened = await openLiveCatalogue(settings, secrets);
+  if (!opened.ok) return fail({ kind: 'catalogue', problems: opened.problems });
+  for (const warning of opened.warnings) log.warn({ warning }, 'catalogue');
+  const replica = systemIds(clock).uuid();
+  const ledger = connectLedger({
+    ...ledgerAddress(settings, secrets),
+    poolSize: settings.ledger.pool,
+    replica,
+    claimSeconds: CLAIM_SECONDS,
+    log: log.child({ part: 'ledger' }),
+  });
+  const obstacle = await readyLedger(ledger, settings, secrets, log);
+  if (obstacle !== undefined) {
+    await ledger.close();
+    return fail({ kind: 'ledger', sentence: obstacle });
+  }
+  return succeed(await join(settings, secrets, opened.live, ledger, log));
+}
+
+type Live = LiveCatalogue<PolicyEngine>;
+
+function openLiveCatalogue(settings: Settings, secrets: Secrets) {
+  return openCatalogue<PolicyEngine>({
+    load() {
+      const { configFolder: folder, publicUrl, addresses } = settings;
+      const resolve = (name: string) => addresses.get(name);
+      return loadCatalogue({ folder, settings: { publicUrl, resolve } });
+    },
+    compile(catalogue) {
+      const missing = missingSecrets(catalogue, secrets);
+      const compiled = compilePolicies(catalogue.policies, knownNames(catalogue));
+      if (compiled.ok && missing.length === 0) return { ok: true, value: compiled.engine };
+      return { ok: false, problems: [...missing, ...(compiled.ok ? [] : compiled.problems)] };
+    },
+  });
+}
+
+function ledgerAddress(settings: Settings, { ledgerUrl: url }: Secrets) {
+  const { caFile } = settings.ledger;
+  return { url, ...(caFile === undefined ? {} : { caFile }) };
+}
+
+/** The schema must fit before anything is asked of it; why not, as a sentence. */
+async function readyLedger(
+  ledger: ConnectedLedger,
+  settings: Settings,
+  secrets: Secrets,
+  log: Log,
+): Promise<string | undefined> {
+  try {
+    if (settings.ledger.migrateOnStart && secrets.ledgerOwnerUrl) {
+      const address = ledgerAddress(settings, { ...secrets, ledgerUrl: secrets.ledgerOwnerUrl });
+      await migrate(address, log);
+    }
+    const { fit, detail } = await ledger.schema();
+    if (fit === 'ahead') log.warn({ detail }, 'ledger');
+    return fit === 'current' || fit === 'ahead' ? undefined : detail;
+  } catch (thrown) {
+    // These errors carry their own sentences, written for people.
+    return thrown instanceof Error ? thrown.message : 'The ledger cannot be reached.';
+  }
+}
+
+async function join(
+  settings: Settings,
+  secrets: Secrets,
+  live: Live,
+  ledger: ConnectedLedger,
+  log: Log,
+): Promise<Composition> {
+  const ids = systemIds(clock);
+  const metrics = createMetrics();
+  const { publicUrl } = settings;
+  const installation = await ledger.installation();
+  const backend = await connectBackend(settings.backend, { clock, ids, log });
+  const targets = await openTargets(live.current(), secrets, installation, clock, log);
+  const broker = createBroker({
+    installation,
+    catalogue: live,
+    policies: () => live.compiled(),
+    authenticator: createAuthenticator({ catalogue: live, publicUrl, clock, log }),
+    ledger,
+    minter: backend.minter,
+    reaper: backend.reaper,
+    probe: backend.probe,
+    targets,
+    clock,
+    ids,
+    log: log.child({ part: 'broker' }),
+    metrics,
+    background: createBackground(clock, log),
+  });
+  const closers = [() => backend.stop(), () => targets.close(), () => ledger.close()];
+  await backend.start();
+  const parts = { settings, live, log, metrics, broker };
+  return drive(parts, () => targets.follow(live.current()), closers);
+}
+
+type Driven = {
+  readonly settings: Settings;
+  readonly live: Live;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly broker: Broker;
+};
+
+/** Both drivers over one broker. */
+function drive(
+  { settings, live, log, metrics, broker }: Driven,
+  followCatalogue: () => Promise<void>,
+  closers: readonly (() => Promise<void>)[],
+): Composition {
+  const { publicUrl, listen } = settings;
+  const server = createHttpServer({
+    broker,
+    publicUrl,
+    limits: () => live.current().limits,
+    log: log.child({ part: 'http' }),
+    metrics,
+    ids: systemIds(clock),
+    clock,
+    tls: listen.tls,
+    ...(listen.trustedProxies > 0 ? { trustProxy: listen.trustedProxies } : {}),
+  });
+  let sweep: ReturnType<typeof startSweep> | undefined;
+  let stopped: Promise<void> | undefined;
+  const stop = async () => {
+    await server.stop(CALLS_GRACE_MS);
+    await sweep?.stop();
+    await broker.stop(WORK_GRACE_MS);
+    for (const close of closers) await close();
+  };
+  return {
+    broker,
+    async start() {
+      const listening = await server.listen(listen.host, listen.port);
+      if (settings.sweep) {
+        sweep = startSweep({ broker, metrics, clock, log: log.child({ part: 'sweep' }) });
+      }
+      return listening;
+    },
+    async reload() {
+      const reloaded = await live.reload();
+      metrics.catalogueReloaded(reloaded.ok ? 'ok' : 'failed');
+      if (reloaded.ok) {
+        await followCatalogue();
+        await server.reloadTls();
+      }
+      return reloaded;
+    },
+    stop: () => (stopped ??= stop()),
+  };
+}
