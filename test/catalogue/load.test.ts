@@ -80,8 +80,14 @@ describe('the hash', () => {
   test('changes with a comment, a policy and a file name', async () => {
     const comment = { file: 'limits.yaml', from: 'sweep_batch', to: '# more\nsweep_batch' };
     const policy = { file: 'policies/reports-read.cedar', from: '@id', to: '// more\n@id' };
-    const hashes = await Promise.all([[], [comment], [policy]].map((edits) => sound(edits)));
-    expect(new Set(hashes.map((loaded) => loaded.catalogue.hash)).size).toBe(3);
+    const text = '@id("p") permit (principal, action, resource);';
+    const [one, two] = ['aa', 'ab'].map((name) => ({
+      file: `policies/${name}.cedar`,
+      write: text,
+    }));
+    const sets = [[], [comment], [policy], [one], [two]].map((edits) => edits.filter((e) => !!e));
+    const loaded = await Promise.all(sets.map((edits) => sound(edits)));
+    expect(new Set(loaded.map(({ catalogue }) => catalogue.hash)).size).toBe(5);
   });
 
   test('does not change with the generated schemas', async () => {
@@ -142,6 +148,7 @@ ${claims}`,
   test.each([
     ['another subject', [first('a'), second('b')]],
     ['the folder of a pattern itself', [first('spiffe://d/a/*'), second('spiffe://d/a')]],
+    ['the folder with a slash', [first('spiffe://d/a/*'), second('spiffe://d/a/')]],
     ['another folder', [first('spiffe://d/a/*'), second('spiffe://d/ab/c')]],
     [
       'another value of one claim',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { LoadedCatalogue } from '../../src/catalogue/load.ts';
-import { compileCatalogue } from '../../src/policy/compile-catalogue.ts';
+import { compileCatalogue } from './compiled.ts';
 import type { Decision } from '../../src/policy/decision.ts';
 import { load, SOUND } from '../catalogue/edited-catalogue.ts';
 import { requestOf } from './request.ts';
