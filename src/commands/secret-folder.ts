@@ -1,6 +1,7 @@
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SecretStore } from '../broker/backend-parts.ts';
+import { codeOf } from '../foundation/failure.ts';
 import { SecretText } from '../foundation/secret-text.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 
@@ -13,7 +14,7 @@ export async function secretFolder(folder: string): Promise<SecretStore> {
       try {
         return new SecretText((await readFile(join(folder, name), 'utf8')).trimEnd());
       } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+        if (codeOf(error) === 'ENOENT') return undefined;
         throw new CommandFailure(
           EXIT.usage,
           `The secret file ${join(folder, name)} is unreadable.`,

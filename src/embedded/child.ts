@@ -1,9 +1,9 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { access, constants } from 'node:fs/promises';
-import { Socket } from 'node:net';
 import { systemClock } from '../foundation/clock.ts';
+import { findSetpriv } from './setpriv.ts';
 import type { SystemUser } from './system-user.ts';
+import { tether } from './tether.ts';
 
 export type ChildExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
@@ -55,7 +55,8 @@ export async function startChild(
   });
   const pid = await spawned(started, command.command);
   const child = watch(started, pid);
-  if (setpriv === undefined) {
+  // A signal that can be waited out, or that waits for a stopped process, needs a second one.
+  if (setpriv === undefined || command.deathSignal !== 'SIGKILL') {
     tether(child, command.deathSignal);
   }
   return child;
@@ -70,6 +71,8 @@ export async function stopChild(
 ): Promise<void> {
   for (const [signal, patienceMs] of steps) {
     child.kill(signal);
+    // A stopped process takes no other signal than SIGKILL.
+    child.kill('SIGCONT');
     if (await exitsWithin(child, patienceMs)) {
       return;
     }
@@ -104,34 +107,6 @@ function throughSetpriv(setpriv: string, command: ChildCommand): Plan {
   return { command: setpriv, args: [...identity, death, '--', command.command, ...command.args] };
 }
 
-let setprivPath: Promise<string | undefined> | undefined;
-
-function findSetpriv(): Promise<string | undefined> {
-  setprivPath ??= lookForSetpriv();
-  return setprivPath;
-}
-
-async function lookForSetpriv(): Promise<string | undefined> {
-  for (const path of ['/usr/bin/setpriv', '/bin/setpriv']) {
-    try {
-      await access(path, constants.X_OK);
-    } catch {
-      continue;
-    }
-    // Busybox has a setpriv too, which does not know the option.
-    if (await succeeds(path, ['--pdeathsig=KILL', '--', 'true'])) {
-      return path;
-    }
-  }
-  return undefined;
-}
-
-function succeeds(command: string, args: readonly string[]): Promise<boolean> {
-  return new Promise((resolve) => {
-    execFile(command, args, { env: CHILD_ENVIRONMENT }, (error) => resolve(error === null));
-  });
-}
-
 function spawned(started: ChildProcess, name: string): Promise<number> {
   return new Promise((resolve, reject) => {
     started.once('error', (error) => reject(new Error(`Cannot start ${name}: ${error.message}`)));
@@ -159,30 +134,4 @@ function watch(started: ChildProcess, pid: number): Child {
       }
     },
   };
-}
-
-/** Seconds between the first signal and the last one of a tether. */
-const TETHER_PATIENCE_S = 3;
-
-/**
- * A shell that waits for the end of its input, which is a pipe that we hold and that the system
- * closes when we die; then it ends the server. For systems that have no setpriv(1), macOS for one.
- */
-export function tether(child: Child, signal: NodeJS.Signals): void {
-  const script = `read -r _; kill -${signal.slice('SIG'.length)} "$1"; sleep ${TETHER_PATIENCE_S}; kill -KILL "$1"`;
-  const shell = spawn('/bin/sh', ['-c', script, 'tether', String(child.pid)], {
-    env: CHILD_ENVIRONMENT,
-    cwd: '/',
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  // Without a shell the server still runs; it only loses this net.
-  shell.on('error', () => undefined);
-  shell.stdin.on('error', () => undefined);
-  shell.unref();
-  if (shell.stdin instanceof Socket) {
-    shell.stdin.unref();
-  }
-  // The number may belong to another process soon after.
-  void child.exited.then(() => shell.kill('SIGKILL'));
 }

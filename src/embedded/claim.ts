@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { codeOf } from '../foundation/failure.ts';
 import { systemClock } from '../foundation/clock.ts';
 
 /** The right to use a folder, held by one process at a time. */
@@ -42,7 +43,7 @@ async function takeFree(file: string, draft: string, content: string): Promise<b
     await link(draft, file);
     return true;
   } catch (error) {
-    if (errorCode(error) === 'EEXIST') {
+    if (codeOf(error) === 'EEXIST') {
       return false;
     }
     throw error;
@@ -61,7 +62,7 @@ async function putAside(file: string, draft: string): Promise<void> {
     }
     await rm(aside, { force: true });
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'EEXIST') {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'EEXIST') {
       throw error;
     }
   }
@@ -95,8 +96,4 @@ function startByPs(pid: number): Promise<string> {
   return new Promise((resolve) => {
     execFile('/bin/ps', ['-o', 'lstart=', '-p', String(pid)], (_error, out) => resolve(out.trim()));
   });
-}
-
-function errorCode(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

