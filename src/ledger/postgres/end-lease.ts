@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
+import { isUuid } from '../../foundation/ids.ts';
 import type { Lease } from '../lease.ts';
 import type { EndLease } from '../ledger.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
@@ -8,6 +9,7 @@ import type { LedgerDatabase } from './ledger-database.ts';
 
 /** One statement; what it fences is claimed by this replica. */
 export async function endLease(ledger: LedgerDatabase, end: EndLease): Promise<Lease | null> {
+  if (!isUuid(end.leaseId)) return null;
   const body = canonicalJson({ by: end.by, cause: end.cause, reason: end.reason });
   const { rows } = await sql<LeaseRow>`
     with clock as materialized (select mayfly.ledger_now() as now),

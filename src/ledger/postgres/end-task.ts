@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
+import { isUuid } from '../../foundation/ids.ts';
 import type { EndCause } from '../lease.ts';
 import type { EndedTask, EndTask } from '../ledger.ts';
 import { leaseColumnsOf, leaseFromRow } from './lease-row.ts';
@@ -20,6 +21,7 @@ const LEASE = leaseColumnsOf('e.lease');
  * leases, so that an exchange that was about to commit is either seen or sees the end.
  */
 export async function endTask(ledger: LedgerDatabase, end: EndTask): Promise<EndedTask | null> {
+  if (!isUuid(end.taskId)) return null;
   const leaseCause = causeOfLeases(end);
   const { rows } = await sql<EndedRow>`
     select e.ended_now, ${TASK}, ${LEASE}

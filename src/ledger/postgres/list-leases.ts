@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { isUuid } from '../../foundation/ids.ts';
 import type { Lease } from '../lease.ts';
 import { LIVE_STATES } from '../lease-states.ts';
 import type { LeaseState } from '../lease-states.ts';
@@ -17,6 +18,7 @@ export async function listLeases(
   limit: number,
   cursor: string | null,
 ): Promise<Page<Lease>> {
+  if (filter.taskId !== undefined && !isUuid(filter.taskId)) return { items: [], cursor: null };
   const rows = await filtered(ledger, filter)
     .$if(cursor !== null, (query) => query.where('id', '<', decodeCursor(cursor ?? '')))
     .orderBy('id', 'desc')

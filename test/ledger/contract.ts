@@ -1,0 +1,681 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { failure } from '../../src/foundation/failure.ts';
+import { fail } from '../../src/foundation/result.ts';
+import { CursorInvalid } from '../../src/ledger/ledger.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
+import {
+  active,
+  admission,
+  AGENT,
+  death,
+  ids,
+  inSeconds,
+  minted,
+  open,
+  value,
+} from './support/examples.ts';
+
+/** What the contract is tried on: one ledger, seen by two replicas, with a clock that can be set. */
+export type LedgerUnderTest = {
+  readonly first: Ledger;
+  readonly second: Ledger;
+  /** Seconds by which the ledger's clock is ahead of its server's from now on. */
+  shiftClock(seconds: number): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Names that the two replicas must carry. */
+export const FIRST = 'replica-1';
+export const SECOND = 'replica-2';
+
+/** What every implementation of `Ledger` keeps. */
+export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
+  let world: LedgerUnderTest;
+  let first: Ledger;
+  let second: Ledger;
+
+  beforeAll(async () => {
+    world = await make();
+    ({ first, second } = world);
+  });
+  afterAll(async () => {
+    await world.close();
+  });
+
+  const agent = () => ({ id: `agent-${ids.uuid()}`, owner: 'finance-platform team' });
+  const kinds = async (of: Parameters<Ledger['events']>[0]) =>
+    (await first.events(of)).map(({ kind }) => kind);
+
+  describe('opening a lease', () => {
+    test('commits task, lease and event together, before any credential exists', async () => {
+      const { lease, task } = await open(first, { identifier: 'invoice-1' });
+      expect(lease).toMatchObject({ state: 'minting', taskId: task.id, backendLeaseId: null });
+      expect(lease.claimOwner).toBe(FIRST);
+      expect(lease.mintDeadline.getTime() - lease.createdAt.getTime()).toBe(10_000);
+      expect(await second.lease(lease.id)).toEqual(lease);
+      expect(await second.leaseByName(lease.credentialName)).toEqual(lease);
+      expect(await second.task(task.id)).toEqual(task);
+      expect(await kinds({ taskId: task.id })).toEqual(['task.opened', 'lease.minting']);
+      expect(await kinds({ leaseId: lease.id })).toEqual(['lease.minting']);
+    });
+
+    test('joins the open task of the same agent and identifier, and of no other agent', async () => {
+      const [one, other] = [agent(), agent()];
+      const { task } = await open(first, { identifier: 'invoice-2', agent: one });
+      expect((await open(second, { identifier: 'invoice-2', agent: one })).task).toEqual(task);
+      const elsewhere = await open(first, { identifier: 'invoice-2', agent: other });
+      expect(elsewhere.task.id).not.toBe(task.id);
+    });
+
+    test('shows the counts that the caps need, again under lock', async () => {
+      const one = agent();
+      const ended = await active(first, { agent: one });
+      await open(first, { agent: one });
+      expect(await first.readForExchange(one.id, 'none')).toMatchObject({
+        openLeases: 2,
+        recentLeases: 2,
+        task: null,
+      });
+      await first.endLease({ leaseId: ended.id, cause: 'completed', reason: null, by: 'x' });
+      await first.recordDeaths([death(ended.id)]);
+      const seen = await first.openLease(one, 'some', (facts) => {
+        expect(facts).toMatchObject({ openLeases: 1, recentLeases: 2 });
+        return fail(failure('limit_open_leases', 'the cap'));
+      });
+      expect(seen).toEqual(fail(failure('limit_open_leases', 'the cap')));
+    });
+
+    test('a refusal leaves nothing behind', async () => {
+      const one = agent();
+      await first.openLease(one, 'refused', () => fail(failure('policy_denied', 'no')));
+      expect(await first.readForExchange(one.id, 'refused')).toMatchObject({
+        openLeases: 0,
+        recentLeases: 0,
+        task: null,
+      });
+    });
+
+    test('an admission that throws leaves nothing behind and is not swallowed', async () => {
+      const one = agent();
+      const broken = first.openLease(one, 'broken', () => {
+        throw new RangeError('a bug');
+      });
+      await expect(broken).rejects.toThrow(RangeError);
+      expect((await first.readForExchange(one.id, 'broken')).task).toBeNull();
+    });
+
+    test('a life of less than two seconds is refused, and worth another try', async () => {
+      const short = (facts: Parameters<typeof admission>[0], ms: number) =>
+        admission(facts, { lease: { deadline: inSeconds(facts.now, ms / 1000) } });
+      const refused = await first.openLease(agent(), 'short', (facts) => ({
+        ok: true,
+        value: short(facts, 1_999),
+      }));
+      expect(refused).toMatchObject({
+        ok: false,
+        failure: { reason: 'ledger_unreachable', retryAfterSeconds: 1 },
+      });
+      const admitted = await first.openLease(agent(), 'short', (facts) => ({
+        ok: true,
+        value: short(facts, 2_000),
+      }));
+      expect(admitted.ok).toBe(true);
+    });
+
+    test('does not join a task that has ended, whatever was admitted', async () => {
+      const { task, lease } = await open(first, { identifier: 'ended' });
+      await first.endTask({
+        taskId: task.id,
+        cause: 'completed',
+        outcome: null,
+        note: null,
+        by: 'x',
+      });
+      const joined = await first.openLease({ ...AGENT, id: lease.agentId }, 'ended', (facts) => ({
+        ok: true,
+        value: { ...admission(facts), openTask: null },
+      }));
+      expect(joined).toMatchObject({ ok: false, failure: { reason: 'task_ended' } });
+    });
+
+    test('an identifier can be opened anew after its task ended; the newest is shown', async () => {
+      const one = agent();
+      const { task } = await open(first, { identifier: 'again', agent: one });
+      await first.endTask({
+        taskId: task.id,
+        cause: 'completed',
+        outcome: null,
+        note: null,
+        by: 'x',
+      });
+      const facts = await first.readForExchange(one.id, 'again');
+      expect(facts.task).toMatchObject({ id: task.id, endCause: 'completed' });
+      const next = await open(first, { identifier: 'again', agent: one });
+      expect(next.task.id).not.toBe(task.id);
+      expect((await first.readForExchange(one.id, 'again')).task?.id).toBe(next.task.id);
+    });
+
+    test('a name, an id and a hash are used once', async () => {
+      const { lease } = await open(first);
+      await expect(open(first, { lease: { id: lease.id } })).rejects.toThrow();
+      await expect(
+        open(first, { lease: { credentialName: lease.credentialName } }),
+      ).rejects.toThrow();
+      const record = minted(lease.id);
+      await first.recordMint(record);
+      const other = await open(first);
+      await expect(first.recordMint({ ...record, leaseId: other.lease.id })).rejects.toThrow();
+    });
+  });
+
+  describe('recording a mint', () => {
+    test('minted: active, with the backend lease id and the hash (I1)', async () => {
+      const { lease } = await open(first);
+      const record = minted(lease.id);
+      const after = await first.recordMint(record);
+      expect(after).toMatchObject({
+        state: 'active',
+        mintOutcome: 'minted',
+        backendLeaseId: record.backendLeaseId,
+        claimOwner: null,
+      });
+      expect(after.activatedAt).toEqual(after.mintEndedAt);
+      expect(await second.leaseByCredential(record.credentialSha256)).toEqual(after);
+      expect(await kinds({ leaseId: lease.id })).toEqual(['lease.minting', 'lease.activated']);
+    });
+
+    test.each(['refused', 'unsent'] as const)('%s: abandoned', async (outcome) => {
+      const { lease } = await open(first);
+      const none = { leaseId: lease.id, outcome, backendLeaseId: null, credentialSha256: null };
+      expect(await first.recordMint(none)).toMatchObject({
+        state: 'abandoned',
+        mintOutcome: outcome,
+      });
+      expect(await kinds({ leaseId: lease.id })).toEqual(['lease.minting', 'lease.abandoned']);
+    });
+
+    test('unknown: fenced, and due at once for whoever comes', async () => {
+      const { lease } = await open(first);
+      const after = await first.recordMint({ ...minted(lease.id), outcome: 'unknown' });
+      expect(after).toMatchObject({
+        state: 'revoking',
+        endCause: 'mint_unknown',
+        claimOwner: null,
+      });
+      expect((await second.claimDue(1_000)).map(({ id }) => id)).toContain(lease.id);
+    });
+
+    test('without a backend lease id or hash nothing is ever active (I1)', async () => {
+      const { lease } = await open(first);
+      await expect(
+        first.recordMint({ ...minted(lease.id), backendLeaseId: null }),
+      ).rejects.toThrow();
+      await expect(
+        first.recordMint({ ...minted(lease.id), credentialSha256: null }),
+      ).rejects.toThrow();
+      expect((await first.lease(lease.id))?.state).toBe('minting');
+    });
+
+    test('a repetition changes nothing; nothing but unknown is corrected', async () => {
+      const { lease } = await open(first);
+      const record = minted(lease.id);
+      const once = await first.recordMint(record);
+      expect(await second.recordMint(record)).toEqual(once);
+      expect(await second.recordMint({ ...record, outcome: 'unknown' })).toEqual(once);
+      expect(await kinds({ leaseId: lease.id })).toEqual(['lease.minting', 'lease.activated']);
+    });
+
+    test('is kept in any state, also when the lease was fenced meanwhile', async () => {
+      const { lease } = await open(first);
+      await second.endLease({ leaseId: lease.id, cause: 'operator', reason: 'stop', by: 'olivia' });
+      const record = minted(lease.id);
+      const after = await first.recordMint(record);
+      expect(after).toMatchObject({
+        state: 'revoking',
+        endCause: 'operator',
+        mintOutcome: 'minted',
+        backendLeaseId: record.backendLeaseId,
+        claimOwner: SECOND,
+        activatedAt: null,
+      });
+      expect((await first.leaseByCredential(record.credentialSha256))?.id).toBe(lease.id);
+    });
+
+    test('what was unknown is corrected when the mint ends after all', async () => {
+      const { lease } = await open(first);
+      const none = { leaseId: lease.id, backendLeaseId: null, credentialSha256: null };
+      await first.recordMint({ ...none, outcome: 'unknown' });
+      const record = minted(lease.id);
+      const late = await first.recordMint(record);
+      expect(late).toMatchObject({ state: 'revoking', mintOutcome: 'minted' });
+      expect(late.backendLeaseId).toBe(record.backendLeaseId);
+    });
+  });
+
+  describe('ending', () => {
+    const complete = {
+      cause: 'completed',
+      outcome: 'succeeded',
+      note: 'done',
+      by: 'agent:x',
+    } as const;
+
+    test('a task ends once, and all its leases are fenced and claimed', async () => {
+      const one = agent();
+      const minting = await open(first, { identifier: 'both', agent: one });
+      const live = await active(first, { identifier: 'both', agent: one });
+      const ended = await second.endTask({ taskId: live.taskId, agentId: one.id, ...complete });
+      expect(ended?.endedNow).toBe(true);
+      expect(ended?.task).toMatchObject({
+        endCause: 'completed',
+        outcome: 'succeeded',
+        note: 'done',
+      });
+      expect(ended?.leases.map(({ id }) => id)).toEqual([minting.lease.id, live.id]);
+      for (const lease of ended?.leases ?? []) {
+        expect(lease).toMatchObject({
+          state: 'revoking',
+          endCause: 'completed',
+          claimOwner: SECOND,
+        });
+      }
+      const again = await first.endTask({ taskId: live.taskId, ...complete, outcome: 'failed' });
+      expect(again).toEqual({ ...ended, endedNow: false });
+      expect(await kinds({ taskId: live.taskId })).toEqual([
+        'task.opened',
+        'lease.minting',
+        'lease.minting',
+        'lease.activated',
+        'task.ended',
+        'lease.fenced',
+        'lease.fenced',
+      ]);
+    });
+
+    test("a task without leases left, another agent's task, and no task", async () => {
+      const { lease, task } = await open(first);
+      await first.recordMint({ ...minted(lease.id), outcome: 'refused' });
+      expect(await first.endTask({ taskId: task.id, agentId: 'another', ...complete })).toBeNull();
+      expect(await first.endTask({ taskId: ids.uuid(), ...complete })).toBeNull();
+      expect(await first.endTask({ taskId: 'not-an-id', ...complete })).toBeNull();
+      const ended = await first.endTask({ taskId: task.id, ...complete });
+      expect(ended?.leases.map(({ state }) => state)).toEqual(['abandoned']);
+    });
+
+    test('whose hand it was is the cause of the leases', async () => {
+      const byHolder = await active(first);
+      const byOperator = await active(first);
+      const end = { cause: 'revoked', outcome: null, note: 'leaked' } as const;
+      const one = await first.endTask({ taskId: byHolder.taskId, by: 'agent:x', ...end });
+      const two = await first.endTask({ taskId: byOperator.taskId, by: 'olivia', ...end });
+      expect(one?.leases[0]).toMatchObject({ endCause: 'revoked_by_holder', endReason: 'leaked' });
+      expect(two?.leases[0]?.endCause).toBe('operator');
+    });
+
+    test('one lease: fenced once, with cause and reason; unknown ones are null', async () => {
+      const lease = await active(first);
+      const end = { leaseId: lease.id, cause: 'operator', reason: 'leaked', by: 'olivia' } as const;
+      const fenced = await first.endLease(end);
+      expect(fenced).toMatchObject({ state: 'revoking', endCause: 'operator', claimOwner: FIRST });
+      expect(await second.endLease({ ...end, cause: 'completed' })).toEqual(fenced);
+      expect(await first.endLease({ ...end, leaseId: ids.uuid() })).toBeNull();
+      expect(await first.endLease({ ...end, leaseId: 'nonsense' })).toBeNull();
+      expect((await first.task(lease.taskId))?.endedAt).toBeNull();
+    });
+
+    test('death needs the fence first, carries the evidence, and happens once', async () => {
+      const lease = await active(first);
+      expect(await first.recordDeaths([death(lease.id)])).toEqual([]);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      const [dead] = await first.recordDeaths([death(lease.id)]);
+      expect(dead).toMatchObject({
+        state: 'revoked',
+        evidence: { look: { roleExists: false, sessions: 0 } },
+        targetOid: 16_400,
+        residue: null,
+      });
+      expect(await second.recordDeaths([death(lease.id)])).toEqual([]);
+      const [settled] = await first.recordSettled([lease.id], 'sync revoke');
+      expect(settled).toMatchObject({ state: 'settled', claimOwner: null, nextAttemptAt: null });
+      expect(await second.recordSettled([lease.id], 'sync revoke')).toEqual([]);
+      expect(await kinds({ leaseId: lease.id })).toEqual([
+        'lease.minting',
+        'lease.activated',
+        'lease.fenced',
+        'lease.revoked',
+        'lease.settled',
+      ]);
+    });
+
+    test('nothing is settled that is not dead', async () => {
+      const lease = await active(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      expect(await first.recordSettled([lease.id], 'no')).toEqual([]);
+      expect((await first.lease(lease.id))?.state).toBe('revoking');
+    });
+
+    test('a lowered proof and an oid seen before are kept', async () => {
+      const lease = await active(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      await first.recordLate([
+        { leaseId: lease.id, reason: 'locked', retryInMs: 0, targetOid: 4_294_967_295 },
+      ]);
+      const lowered = { revocability: 'revocable', revocabilityReason: 'no prover' } as const;
+      const [dead] = await first.recordDeaths([
+        { ...death(lease.id), ...lowered, targetOid: null },
+      ]);
+      expect(dead).toMatchObject({ ...lowered, targetOid: 4_294_967_295 });
+    });
+
+    test('empty lists are fine', async () => {
+      expect(await first.recordDeaths([])).toEqual([]);
+      expect(await first.recordSettled([], 'none')).toEqual([]);
+      await first.recordLate([]);
+    });
+  });
+
+  describe('what is late', () => {
+    test('attempts are counted, the claim is given up, and only a new reason is an event', async () => {
+      const lease = await active(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      const late = { leaseId: lease.id, reason: 'target down', retryInMs: 0, targetOid: null };
+      await first.recordLate([late]);
+      await first.recordLate([late]);
+      await first.recordLate([{ ...late, reason: 'role is locked', retryInMs: 60_000 }]);
+      const after = await first.lease(lease.id);
+      expect(after).toMatchObject({ attempts: 3, lateReason: 'role is locked', claimOwner: null });
+      expect(
+        (await kinds({ leaseId: lease.id })).filter((kind) => kind === 'lease.late'),
+      ).toHaveLength(2);
+      expect((await second.claimDue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
+    });
+
+    test('another replica keeps its claim', async () => {
+      const lease = await active(first);
+      await second.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      await first.recordLate([
+        { leaseId: lease.id, reason: 'slow', retryInMs: 0, targetOid: null },
+      ]);
+      expect((await first.lease(lease.id))?.claimOwner).toBe(SECOND);
+    });
+
+    test('residue is tried again, and gone when it is gone', async () => {
+      const lease = await active(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      await first.recordDeaths([death(lease.id, { residue: 'owns a large object' })]);
+      const [settled] = await first.recordSettled([lease.id], 'sync revoke');
+      expect(settled).toMatchObject({ state: 'settled', residue: 'owns a large object' });
+      await world.shiftClock(120);
+      const claimed = await second.claimResidue(1_000);
+      expect(claimed.find(({ id }) => id === lease.id)).toMatchObject({ claimOwner: SECOND });
+      expect((await first.claimResidue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
+      await second.recordResidue(lease.id, 'owns a large object', 0);
+      await second.recordResidue(lease.id, 'is granted to another role', 0);
+      expect((await first.claimResidue(1_000)).map(({ id }) => id)).toContain(lease.id);
+      await first.recordResidue(lease.id, null, 0);
+      await first.recordResidue(lease.id, 'too late', 0);
+      await world.shiftClock(0);
+      const after = await first.lease(lease.id);
+      expect(after).toMatchObject({ state: 'settled', residue: null, residueSince: null });
+      expect(
+        (await kinds({ leaseId: lease.id })).filter((kind) => kind === 'lease.residue'),
+      ).toHaveLength(2);
+    });
+
+    test('a resurrected name is an event of its lease, which stays as it is', async () => {
+      const { lease } = await open(first);
+      const before = await first.recordMint({ ...minted(lease.id), outcome: 'refused' });
+      await first.recordResurrected(lease.id, { oid: 1 });
+      expect(await first.lease(lease.id)).toEqual(before);
+      const events = await first.events({ leaseId: lease.id });
+      expect(events.at(-1)).toMatchObject({
+        kind: 'lease.resurrected',
+        body: '{"detail":{"oid":1}}',
+      });
+    });
+  });
+
+  describe('by the clock', () => {
+    test('deadlines, lost mints and what is fenced are claimed once, with their cause', async () => {
+      const late = await active(first, { lease: deadlineIn(30) });
+      const lost = await open(first, { lease: deadlineIn(3_000) });
+      const fine = await active(first, { lease: deadlineIn(3_000) });
+      await world.shiftClock(31);
+      const claimed = new Map((await second.claimDue(1_000)).map((lease) => [lease.id, lease]));
+      await world.shiftClock(0);
+      expect(claimed.get(late.id)).toMatchObject({ state: 'revoking', endCause: 'deadline' });
+      expect(claimed.get(lost.lease.id)).toMatchObject({
+        state: 'revoking',
+        endCause: 'mint_lost',
+      });
+      expect(claimed.has(fine.id)).toBe(false);
+      expect(claimed.get(late.id)?.claimOwner).toBe(SECOND);
+      expect(await kinds({ leaseId: late.id })).toEqual([
+        'lease.minting',
+        'lease.activated',
+        'lease.fenced',
+      ]);
+    });
+
+    test('a claim lapses, and another replica takes over', async () => {
+      const lease = await active(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      expect((await second.claimDue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
+      await world.shiftClock(16);
+      const taken = (await second.claimDue(1_000)).find(({ id }) => id === lease.id);
+      await world.shiftClock(0);
+      expect(taken).toMatchObject({ state: 'revoking', claimOwner: SECOND });
+    });
+
+    test('claims that are given up are there for others at once; mints keep theirs', async () => {
+      const lease = await active(first);
+      const minting = await open(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      expect(await first.releaseClaims()).toBeGreaterThanOrEqual(1);
+      expect((await second.claimDue(1_000)).map(({ id }) => id)).toContain(lease.id);
+      expect((await first.lease(minting.lease.id))?.claimOwner).toBe(FIRST);
+    });
+
+    test('who saw the death settles; after its claim lapsed, anybody', async () => {
+      const lease = await active(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      await first.recordDeaths([death(lease.id)]);
+      expect((await second.claimDue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
+      await world.shiftClock(16);
+      const taken = (await second.claimDue(1_000)).find(({ id }) => id === lease.id);
+      await world.shiftClock(0);
+      expect(taken).toMatchObject({ state: 'revoked', claimOwner: SECOND });
+    });
+
+    test('the longest due come first, and no more than asked for', async () => {
+      await world.shiftClock(4_000);
+      await first.claimDue(10_000);
+      await world.shiftClock(0);
+      const leases = [];
+      for (const seconds of [300, 100, 200]) {
+        leases.push(await active(first, { lease: deadlineIn(seconds) }));
+      }
+      await world.shiftClock(1_000);
+      const claimed = await first.claimDue(2);
+      await world.shiftClock(0);
+      expect(claimed.map(({ id }) => id)).toEqual([leases[1]?.id, leases[2]?.id]);
+    });
+
+    test('tasks past their deadline end, with what would outlive them', async () => {
+      const { task, lease } = await open(first, {
+        task: deadlineIn(60),
+        lease: { ...deadlineIn(90), mintDeadlineSeconds: 80 },
+      });
+      await world.shiftClock(61);
+      const facts = await first.readForExchange(task.agentId, task.identifier);
+      expect(facts.task?.endedAt).toBeNull();
+      expect(await first.endTimedOutTasks(1_000)).toBeGreaterThanOrEqual(1);
+      expect(await first.task(task.id)).toMatchObject({
+        endCause: 'timeout',
+        endedAt: task.deadline,
+      });
+      expect(await first.lease(lease.id)).toMatchObject({
+        state: 'revoking',
+        endCause: 'task_timeout',
+      });
+      expect((await second.claimDue(1_000)).map(({ id }) => id)).toContain(lease.id);
+      await world.shiftClock(0);
+    });
+
+    test('a task past its deadline had ended by then, whoever completes it later', async () => {
+      const lease = await active(first, { task: deadlineIn(60) });
+      await world.shiftClock(61);
+      const ended = await first.endTask({
+        taskId: lease.taskId,
+        cause: 'completed',
+        outcome: 'succeeded',
+        note: null,
+        by: 'agent:x',
+      });
+      await world.shiftClock(0);
+      expect(ended).toMatchObject({
+        endedNow: false,
+        task: { endCause: 'timeout', outcome: null },
+      });
+      expect(ended?.leases[0]?.state).toBe('revoking');
+    });
+
+    test('a task past its deadline is not joined, and its identifier can be opened anew', async () => {
+      const one = agent();
+      const { task } = await open(first, { identifier: 'stale', agent: one, task: deadlineIn(60) });
+      await world.shiftClock(61);
+      const joined = await first.openLease(one, 'stale', (facts) => ({
+        ok: true,
+        value: { ...admission(facts), openTask: null },
+      }));
+      expect(joined).toMatchObject({ ok: false, failure: { reason: 'task_ended' } });
+      const anew = await first.openLease(one, 'stale', (facts) => ({
+        ok: true,
+        value: { ...admission({ ...facts, task: null }, { task: { identifier: 'stale' } }) },
+      }));
+      await world.shiftClock(0);
+      expect(value(anew).task.id).not.toBe(task.id);
+      expect(await first.task(task.id)).toMatchObject({
+        endCause: 'timeout',
+        endedAt: task.deadline,
+      });
+    });
+  });
+
+  describe('reading', () => {
+    test('lists run from the newest on, in pages, each item once', async () => {
+      const one = agent();
+      const opened = [];
+      for (let n = 0; n < 7; n++) opened.push((await open(first, { agent: one })).lease.id);
+      const seen: string[] = [];
+      for (let cursor: string | null = null; ;) {
+        const page = await first.leases({ agentId: one.id }, 3, cursor);
+        seen.push(...page.items.map(({ id }) => id));
+        if ((cursor = page.cursor) === null) break;
+      }
+      expect(seen).toEqual(opened.reverse());
+      const tasks = await first.tasks({ agentId: one.id }, 100, null);
+      expect(tasks.items).toHaveLength(7);
+      expect(tasks.cursor).toBeNull();
+    });
+
+    test.each(['', 'x', 'AAAA', '../etc/passwd', 'AaIETesOd562RFlYNxOQTQ='])(
+      'a cursor that we did not make is refused: %j',
+      async (cursor) => {
+        await expect(first.leases({}, 1, cursor)).rejects.toThrow(CursorInvalid);
+        await expect(first.tasks({}, 1, cursor)).rejects.toThrow(CursorInvalid);
+      },
+    );
+
+    test('filters', async () => {
+      const one = agent();
+      const identifier = ids.uuid();
+      const record = async () => (await open(first, { agent: one, identifier })).lease;
+      const minting = await record();
+      const live = await first.recordMint(minted((await record()).id));
+      const fenced = await record();
+      await first.endLease({ leaseId: fenced.id, cause: 'operator', reason: null, by: 'olivia' });
+      const dead = await record();
+      await first.endLease({ leaseId: dead.id, cause: 'operator', reason: null, by: 'olivia' });
+      await first.recordDeaths([death(dead.id, { residue: 'stuck' })]);
+      const only = async (filter: Parameters<Ledger['leases']>[0]) =>
+        (await first.leases({ agentId: one.id, ...filter }, 100, null)).items.map(({ id }) => id);
+      expect(await only({ states: ['minting', 'active', 'revoking'] })).toEqual([
+        fenced.id,
+        live.id,
+        minting.id,
+      ]);
+      expect(await only({ states: ['revoked'] })).toEqual([dead.id]);
+      expect(await only({ states: [] })).toEqual([]);
+      expect(await only({ late: true })).toEqual([fenced.id]);
+      expect(await only({ unsettled: true })).toEqual([dead.id]);
+      expect(await only({ residue: true })).toEqual([dead.id]);
+      expect(await only({ scope: 'orders-write' })).toEqual([]);
+      expect(await only({ scope: 'orders-read', owner: one.owner })).toHaveLength(4);
+      expect(await only({ taskId: live.taskId })).toHaveLength(4);
+      expect(await only({ taskId: 'nonsense' })).toEqual([]);
+      expect(await only({ expiresBefore: live.createdAt })).toEqual([]);
+      expect(await only({ expiresBefore: inSeconds(live.deadline, 1) })).toHaveLength(4);
+      expect(await only({ credentialSha256: randomBytes(32) })).toEqual([]);
+    });
+
+    test('filters of tasks', async () => {
+      const one = agent();
+      const { task } = await open(first, { agent: one, task: { workflow: 'month-end' } });
+      const other = await open(first, { agent: one });
+      await first.endTask({
+        taskId: other.task.id,
+        cause: 'completed',
+        outcome: null,
+        note: null,
+        by: 'x',
+      });
+      const only = async (filter: Parameters<Ledger['tasks']>[0]) =>
+        (await first.tasks({ agentId: one.id, ...filter }, 100, null)).items.map(({ id }) => id);
+      expect(await only({ open: true })).toEqual([task.id]);
+      expect(await only({ open: false })).toEqual([other.task.id]);
+      expect(await only({ workflow: 'month-end' })).toEqual([task.id]);
+      expect(await only({ identifier: other.task.identifier })).toEqual([other.task.id]);
+      expect(await only({ taskType: 'write-report' })).toEqual([]);
+    });
+
+    test('what is not there is null or empty', async () => {
+      expect(await first.lease(ids.uuid())).toBeNull();
+      expect(await first.lease('nonsense')).toBeNull();
+      expect(await first.leaseByName('nobody')).toBeNull();
+      expect(await first.leaseByCredential(randomBytes(32))).toBeNull();
+      expect(await first.task('nonsense')).toBeNull();
+      expect(await first.events({ taskId: 'nonsense' })).toEqual([]);
+    });
+
+    test('a denial is one event, however often it is written', async () => {
+      const event = {
+        id: ids.uuid(),
+        kind: 'decision.denied',
+        agentId: AGENT.id,
+        taskId: ids.uuid(),
+        leaseId: null,
+        body: { reason: 'policy_denied', b: 1, a: [null, 'ü\u2028'] },
+      };
+      await first.recordDenial(event);
+      await second.recordDenial(event);
+      const events = await first.events({ taskId: event.taskId });
+      expect(events).toHaveLength(1);
+      expect(events[0]?.body).toBe('{"a":[null,"ü\u2028"],"b":1,"reason":"policy_denied"}');
+    });
+
+    test('installation and clock', async () => {
+      expect(await first.installation()).toMatch(/^[0-9a-hjkmnp-tv-z]{4}$/);
+      expect(await second.installation()).toBe(await first.installation());
+      const before = await first.now();
+      await world.shiftClock(100);
+      expect((await first.now()).getTime() - before.getTime()).toBeGreaterThanOrEqual(100_000);
+      await world.shiftClock(0);
+    });
+  });
+
+  function deadlineIn(seconds: number) {
+    return { deadline: new Date(Date.now() + seconds * 1000) };
+  }
+}

@@ -1,0 +1,183 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { failure } from '../../src/foundation/failure.ts';
+import { fail, succeed } from '../../src/foundation/result.ts';
+import type { Admit, Ledger } from '../../src/ledger/ledger.ts';
+import { active, admission, AGENT, death, ids, minted, open } from './support/examples.ts';
+import { startLedgerServer } from './support/ledger-server.ts';
+import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
+
+let server: LedgerServer;
+let ledger: TestLedger;
+let first: Ledger;
+let second: Ledger;
+
+beforeAll(async () => {
+  server = await startLedgerServer();
+});
+afterAll(async () => {
+  await server.stop();
+});
+beforeEach(async () => {
+  ledger = await server.ledger();
+  first = ledger.connect('replica-1', { poolSize: 10 });
+  second = ledger.connect('replica-2', { poolSize: 10 });
+});
+afterEach(async () => {
+  await ledger.close();
+});
+
+const CAP = 5;
+
+function capped(more: Parameters<typeof admission>[1]): Admit {
+  return (facts) =>
+    facts.openLeases < CAP && facts.recentLeases < CAP
+      ? succeed(admission(facts, more))
+      : fail(failure('limit_open_leases', 'the cap'));
+}
+
+describe('caps under concurrency', () => {
+  test('50 exchanges at once on two replicas, cap 5: exactly 5, one task', async () => {
+    const attempts = Array.from({ length: 50 }, (_, n) => {
+      const identifier = n % 2 === 0 ? 'shared' : `own-${n}`;
+      return (n % 4 < 2 ? first : second).openLease(
+        AGENT,
+        identifier,
+        capped({ task: { identifier } }),
+      );
+    });
+    const results = await Promise.all(attempts);
+    expect(results.filter(({ ok }) => ok)).toHaveLength(CAP);
+    const facts = await first.readForExchange(AGENT.id, 'shared');
+    expect(facts).toMatchObject({ openLeases: CAP, recentLeases: CAP });
+  });
+
+  test('one identifier from two replicas at once: one open task', async () => {
+    const joined = await Promise.all(
+      Array.from({ length: 20 }, (_, n) =>
+        open(n % 2 === 0 ? first : second, { identifier: 'same' }),
+      ),
+    );
+    expect(new Set(joined.map(({ task }) => task.id)).size).toBe(1);
+  });
+
+  test('agents do not wait for each other', async () => {
+    const [held] = await Promise.all([
+      first.openLease(AGENT, 'held', (facts) => succeed(admission(facts))),
+      ...Array.from({ length: 10 }, () =>
+        open(second, { agent: { id: `agent-${ids.uuid()}`, owner: 'x' } }),
+      ),
+    ]);
+    expect(held.ok).toBe(true);
+  });
+});
+
+describe('a completion that races an exchange of its task', () => {
+  const end = { cause: 'completed', outcome: null, note: null, by: 'agent:x' } as const;
+
+  test('either sees the lease and fences it, or the exchange is refused', async () => {
+    let seen = 0;
+    let refused = 0;
+    for (let round = 0; round < 60; round++) {
+      const identifier = `race-${round}`;
+      const { task } = await open(first, { identifier });
+      const admit: Admit = (facts) =>
+        facts.task?.endedAt === null
+          ? succeed({ ...admission(facts), openTask: null })
+          : fail(failure('task_ended', 'ended'));
+      const [opened, ended] = await Promise.all([
+        second.openLease(AGENT, identifier, admit),
+        soon(round % 6).then(() => first.endTask({ taskId: task.id, ...end })),
+      ]);
+      if (opened.ok) {
+        seen++;
+        const { id } = opened.value.lease;
+        expect(ended?.leases.map((lease) => lease.id)).toContain(id);
+        expect((await first.lease(id))?.state).toBe('revoking');
+      } else {
+        refused++;
+        expect(opened.failure.reason).toBe('task_ended');
+        expect(ended?.leases).toHaveLength(1);
+      }
+    }
+    // Both ends of the race were met, or this test shows nothing.
+    expect(seen).toBeGreaterThan(0);
+    expect(refused).toBeGreaterThan(0);
+  });
+
+  test('a mint that ends at the same moment is either active before the fence or told of it', async () => {
+    for (let round = 0; round < 40; round++) {
+      const { lease, task } = await open(first);
+      const [recorded] = await Promise.all([
+        second.recordMint(minted(lease.id)),
+        first.endTask({ taskId: task.id, ...end }),
+      ]);
+      expect(['active', 'revoking']).toContain(recorded.state);
+      const after = await first.lease(lease.id);
+      expect(after).toMatchObject({ state: 'revoking', mintOutcome: 'minted' });
+      expect(after?.backendLeaseId).not.toBeNull();
+      const kinds = (await first.events({ leaseId: lease.id })).map(({ kind }) => kind).sort();
+      expect(kinds).toEqual(
+        recorded.state === 'active'
+          ? ['lease.activated', 'lease.fenced', 'lease.minting']
+          : ['lease.fenced', 'lease.mint_ended', 'lease.minting'],
+      );
+    }
+  });
+
+  test('two completions: one ends it, both see the same', async () => {
+    for (let round = 0; round < 30; round++) {
+      const lease = await active(first);
+      const [one, two] = await Promise.all(
+        [first, second].map((side) => side.endTask({ taskId: lease.taskId, ...end })),
+      );
+      expect([one?.endedNow, two?.endedNow].sort()).toEqual([false, true]);
+      expect(one?.task).toEqual(two?.task);
+      expect(one?.leases).toEqual(two?.leases);
+      const kinds = (await first.events({ taskId: lease.taskId })).map(({ kind }) => kind);
+      expect(kinds.filter((kind) => kind === 'task.ended')).toHaveLength(1);
+      expect(kinds.filter((kind) => kind === 'lease.fenced')).toHaveLength(1);
+    }
+  });
+});
+
+describe('the sweep of several replicas', () => {
+  test('claims each due lease once', async () => {
+    for (let n = 0; n < 40; n++) {
+      await active(first, { agent: { id: `agent-${n}`, owner: 'x' } });
+    }
+    await ledger.shiftClock(3_600);
+    const passes = await Promise.all(
+      [first, second, first, second].map((side) => side.claimDue(15)),
+    );
+    const claimed = passes.flat().map(({ id }) => id);
+    expect(new Set(claimed).size).toBe(claimed.length);
+    expect(claimed).toHaveLength(40);
+  });
+
+  test('batches of deaths in opposite order do not wait for each other', async () => {
+    const leases = await Promise.all(
+      Array.from({ length: 30 }, (_, n) =>
+        active(first, { agent: { id: `agent-${n}`, owner: 'x' } }),
+      ),
+    );
+    for (const { id } of leases) {
+      await first.endLease({ leaseId: id, cause: 'operator', reason: null, by: 'olivia' });
+    }
+    const deaths = leases.map(({ id }) => death(id));
+    const [one, two] = await Promise.all([
+      first.recordDeaths(deaths),
+      second.recordDeaths(deaths.toReversed()),
+    ]);
+    expect(one.length + two.length).toBe(30);
+    const settled = leases.map(({ id }) => id);
+    const [three, four] = await Promise.all([
+      first.recordSettled(settled, 'a'),
+      second.recordSettled(settled.toReversed(), 'b'),
+    ]);
+    expect(three.length + four.length).toBe(30);
+  });
+});
+
+function soon(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
