@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { expectGone, expectResidue } from './support/expect-dead.ts';
 import { canLogIn } from './support/hostile.ts';
 import { NAIVE, naiveRevoke } from './support/naive-revoke.ts';
-import { PATIENCE_MS, rounds } from './support/rounds.ts';
+import { PATIENCE_MS, eachRound } from './support/rounds.ts';
 import { buildWorld, mint, newName, secret, startServer } from './support/target-world.ts';
 import type { Credential, Server, World } from './support/target-world.ts';
 
@@ -39,7 +39,7 @@ describe('owned table', () => {
   test(
     'goes to the estate role, without the grants on it',
     async () => {
-      for (const round of rounds) {
+      await eachRound(async (round) => {
         const credential = await mint(world, 'orders_write');
         await act(
           credential,
@@ -53,7 +53,7 @@ describe('owned table', () => {
              from pg_class where oid = 'work.made_${round}'::regclass`,
         );
         expect(rows).toEqual([{ owner: 'mayfly_te5t_estate_orders_write', granted: false }]);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -82,7 +82,7 @@ describe('large object', () => {
   test(
     'here: it is removed',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         const [made] = await act(credential, 'select lo_create(0)::text as id');
         await expectGone(world, credential.name);
@@ -90,7 +90,7 @@ describe('large object', () => {
           made?.['id'],
         ]);
         expect(left.rowCount).toBe(0);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -111,13 +111,13 @@ describe('large object', () => {
       await world.root.query('revoke connect on database other from public');
       await world.root.query('grant connect on database other to orders_read');
       const elsewhere = await world.connect('postgres', server.superuser, 'other');
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         const [made] = await act(credential, 'select lo_create(0)::text as id', 'other');
         await expectResidue(world, credential.name, /in database other/);
         await elsewhere.query(`select lo_unlink(${made?.['id']})`);
         await expectGone(world, credential.name);
-      }
+      });
       await elsewhere.end();
     },
     PATIENCE_MS,
@@ -139,13 +139,13 @@ describe("pinning another agent's role", () => {
   test(
     'the pinned one is dead at once, and gone when the attacker is',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const [attacker, victim] = [await mint(world), await mint(world)];
         await pin(attacker, victim);
         await expectResidue(world, victim.name, /depend on it/);
         await expectGone(world, attacker.name);
         await expectGone(world, victim.name);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -178,7 +178,7 @@ describe('security-definer leftover', () => {
   test(
     'nothing that it left works for an unrelated login',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world, 'orders_write');
         await act(credential, LEAVE);
         expect((await stranger.query('select work.open_door()')).rowCount).toBe(1);
@@ -186,7 +186,7 @@ describe('security-definer leftover', () => {
         await expect(stranger.query('select work.open_door()')).rejects.toThrow(/does not exist/);
         await expect(stranger.query('select * from work.open_window')).rejects.toThrow(/denied/);
         await world.root.query('drop view work.open_window');
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -212,11 +212,11 @@ describe('set role leftover', () => {
   test(
     'a holder cannot become the group',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world, 'orders_write');
         await expect(act(credential, 'set role orders_write')).rejects.toThrow(/permission denied/);
         await expectGone(world, credential.name);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -241,11 +241,11 @@ describe('default privileges', () => {
   test(
     'are removed with the role',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         await leave(credential);
         await expectGone(world, credential.name);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -273,12 +273,12 @@ describe('event trigger', () => {
   test(
     'the credential is dead, with residue that names the reason',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         await leave(credential);
         await expectResidue(world, credential.name, /nothing is dropped here/);
         expect(await canLogIn(world, credential)).toBe(false);
-      }
+      });
     },
     PATIENCE_MS,
   );

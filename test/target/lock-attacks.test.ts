@@ -5,7 +5,7 @@ import { scramVerifier } from '../../src/target/postgres/scram.ts';
 import { expectGone, expectResidue } from './support/expect-dead.ts';
 import { besiege, canLogIn, established } from './support/hostile.ts';
 import { NAIVE, naiveRevoke } from './support/naive-revoke.ts';
-import { PATIENCE_MS, rounds } from './support/rounds.ts';
+import { PATIENCE_MS, eachRound } from './support/rounds.ts';
 import { buildWorld, ids, mint, seen, startServer } from './support/target-world.ts';
 import type { Credential, Server, World } from './support/target-world.ts';
 
@@ -41,7 +41,7 @@ describe('tuple lock in two loops', () => {
   test(
     'is dead after one ending, while the loops go on',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         const siege = await lockOwnRow(credential);
         try {
@@ -50,7 +50,7 @@ describe('tuple lock in two loops', () => {
         } finally {
           await siege.stop();
         }
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -58,7 +58,7 @@ describe('tuple lock in two loops', () => {
   test(
     'a naive revoke is held off',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         const siege = await lockOwnRow(credential);
         try {
@@ -73,7 +73,7 @@ describe('tuple lock in two loops', () => {
           await siege.stop();
           await world.access.guard.end([credential.name]);
         }
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -94,14 +94,14 @@ describe('prepared transaction', () => {
   test(
     'cannot log in after one ending, and is gone when the transaction is',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         await prepare(credential);
         await expectResidue(world, credential.name, /lock timeout/);
         expect(await canLogIn(world, credential)).toBe(false);
         await world.root.query(`rollback prepared '${credential.name}'`);
         await expectGone(world, credential.name);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -130,14 +130,14 @@ describe("open GRANT ... TO another agent's role", () => {
   test(
     "the other's credential is dead, and gone when the attacker is",
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const [attacker, victim] = [await mint(world), await mint(world)];
         await holdGrant(attacker, victim);
         await expectResidue(world, victim.name, /lock timeout/);
         expect(await canLogIn(world, victim)).toBe(false);
         await expectGone(world, attacker.name);
         await expectGone(world, victim.name);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -156,12 +156,12 @@ describe('changed own password', () => {
   test(
     'a new password does not help after one ending',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const { name, password } = await mint(world);
         const session = await world.connect(name, password);
         await session.query(`alter role current_user password 'mine now'`);
         await expectGone(world, name);
-      }
+      });
     },
     PATIENCE_MS,
   );

@@ -5,7 +5,7 @@ import { revocationStatements } from '../../src/target/postgres/statements.ts';
 import { endAndJudge, expectGone } from './support/expect-dead.ts';
 import { canLogIn } from './support/hostile.ts';
 import { naiveRevoke } from './support/naive-revoke.ts';
-import { PATIENCE_MS, rounds } from './support/rounds.ts';
+import { PATIENCE_MS, eachRound } from './support/rounds.ts';
 import {
   INSTALLATION,
   buildWorld,
@@ -36,13 +36,13 @@ describe('mint finishing after the end', () => {
   test(
     'a mint that is sent after the end is refused',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const name = newName();
         const [ending] = await world.access.guard.end([name]);
         expect(ending).toMatchObject({ closing: 'nothing', ended: true, oid: null });
         await expect(mint(world, 'orders_read', name)).rejects.toMatchObject({ code: 'MF003' });
         expect(await seen(world, name, null)).toMatchObject({ role: false });
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -50,7 +50,7 @@ describe('mint finishing after the end', () => {
   test(
     'a mint that is under way is answered as such, and ended when it has committed',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const [name, password] = [newName(), secret()];
         await world.openbao.query('begin');
         await world.openbao.query(await creation(name, password));
@@ -59,7 +59,7 @@ describe('mint finishing after the end', () => {
         await world.openbao.query('commit');
         expect(await canLogIn(world, { name, password })).toBe(true);
         await expectGone(world, name);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -67,7 +67,7 @@ describe('mint finishing after the end', () => {
   test(
     'a mint that commits while the end waits for it is ended in the same call',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const name = newName();
         await world.openbao.query('begin');
         await world.openbao.query(await creation(name, secret()));
@@ -75,7 +75,7 @@ describe('mint finishing after the end', () => {
         await systemClock.sleep(50);
         await world.openbao.query('commit');
         await gone;
-      }
+      });
     },
     PATIENCE_MS,
   );

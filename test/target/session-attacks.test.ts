@@ -5,7 +5,7 @@ import { connectTarget } from '../../src/target/postgres/connect-target.ts';
 import { expectGone } from './support/expect-dead.ts';
 import { answers, besiege, established } from './support/hostile.ts';
 import { NAIVE, naiveRevoke } from './support/naive-revoke.ts';
-import { PATIENCE_MS, rounds } from './support/rounds.ts';
+import { PATIENCE_MS, eachRound } from './support/rounds.ts';
 import { buildWorld, connectAs, mint, seen, startServer } from './support/target-world.ts';
 import type { Credential, Server, World } from './support/target-world.ts';
 
@@ -45,7 +45,7 @@ describe('reconnecting in overlapping loops', () => {
   test(
     'no session is left after one ending, nor comes back',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         const siege = reconnect(credential);
         try {
@@ -54,7 +54,7 @@ describe('reconnecting in overlapping loops', () => {
         } finally {
           await siege.stop();
         }
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -103,12 +103,12 @@ describe('open cursor', () => {
   test(
     'delivers nothing after one ending',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         const session = await openCursor(credential);
         await expectGone(world, credential.name);
         expect(await answers(session, 'fetch 5 from c')).toBe(false);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -145,11 +145,11 @@ describe('temp table', () => {
   test(
     'is gone with the role after one ending',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         const credential = await mint(world);
         await openTable(credential);
         await expectGone(world, credential.name);
-      }
+      });
     },
     PATIENCE_MS,
   );
@@ -185,14 +185,14 @@ describe('connection slots used up', () => {
   test(
     'the guard has its connection already',
     async () => {
-      for (const _ of rounds) {
+      await eachRound(async () => {
         await world.access.guard.now();
         await world.access.prover.look([]);
         const { names } = await fill();
         const endings = await world.access.guard.end(names);
         expect(endings.filter(({ ended }) => !ended)).toEqual([]);
         for (const name of names) await expectGone(world, name);
-      }
+      });
     },
     PATIENCE_MS * 2,
   );
@@ -215,7 +215,7 @@ describe('two ends at once', () => {
       const other = await connectTarget(world.config, systemClock);
       try {
         await other.guard.now();
-        for (const _ of rounds) {
+        await eachRound(async () => {
           const names = await Promise.all(
             Array.from({ length: 10 }, async () => (await mint(world)).name),
           );
@@ -228,7 +228,7 @@ describe('two ends at once', () => {
           );
           for (const name of names)
             expect(await seen(world, name, null)).toMatchObject({ role: false });
-        }
+        });
       } finally {
         await other.close();
       }

@@ -6,7 +6,7 @@ import type { Routine } from './routine.ts';
 import { schemaOf } from './schema-name.ts';
 
 /**
- * Milliseconds that \`kick\` waits for sessions to be gone. One that is terminated takes about one;
+ * Milliseconds that `kick` waits for sessions to be gone. One that is terminated takes about one;
  * what still stands after this is a holder who keeps coming back, and another step must follow.
  */
 const KICK_PATIENCE_MS = 250;
@@ -71,7 +71,7 @@ end
   };
 }
 
-/** After it no \`make\` of this name can succeed. States: alive, nothing, in_flight, refused. */
+/** After it no `make` of this name can succeed. States: alive, nothing, in_flight, refused. */
 function close(schema: string): Routine {
   return {
     ...STEP,
@@ -154,7 +154,7 @@ end
 
 /**
  * Ends every session of these roles and answers those that still have one. It polls, since
- * \`pg_terminate_backend\`'s own wait costs 100 ms, and empties the cached view each time. A role that
+ * `pg_terminate_backend`'s own wait costs 100 ms, and empties the cached view each time. A role that
  * is dropped may still have a session: the oids come from the names' own table.
  */
 function kick(schema: string): Routine {

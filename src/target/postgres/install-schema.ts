@@ -94,7 +94,7 @@ function routineSteps(
   return [
     {
       what: `${routine.kind} ${schema}.${routine.name}`,
-      look: routineLook(identity, routine, plan.admin.username),
+      look: routineLook(schema, routine, plan.admin.username),
       make: [
         createRoutine(schema, routine),
         `alter routine ${identity} owner to ${quoteIdentifier(plan.admin.username)}`,
@@ -102,7 +102,7 @@ function routineSteps(
     },
     {
       what: `${routine.name} is only for ${[plan.admin.username, ...grantees].join(' and ')}`,
-      look: routineAclLook(identity, [plan.admin.username, ...grantees]),
+      look: routineAclLook(schema, routine, [plan.admin.username, ...grantees]),
       make: [
         `revoke all on routine ${identity} from public`,
         ...grantees.map(
@@ -113,8 +113,11 @@ function routineSteps(
   ];
 }
 
-/** Compares what the server runs with what it should: body, rights and settings. */
-export function routineLook(identity: string, routine: Routine, owner: string): string {
+/**
+ * Compares what the server runs with what it should: body, rights and settings. It asks without
+ * `to_regprocedure`, which answers only those who may use the schema.
+ */
+export function routineLook(schema: string, routine: Routine, owner: string): string {
   const settings = routine.settings.map((setting) =>
     quoteLiteral(setting.replace(/ = '?([^']*)'?$/, '=$1')),
   );
@@ -124,17 +127,23 @@ export function routineLook(identity: string, routine: Routine, owner: string): 
         and p.proconfig is not distinct from ${config}
         and p.proowner = to_regrole(${quoteLiteral(quoteIdentifier(owner))})
       then 'unchanged' else 'changed' end as state
-    from (select) one left join pg_proc p on p.oid = to_regprocedure(${quoteLiteral(identity)})`;
+    from (select) one left join ${installed(schema, routine)} p on true`;
 }
 
-function routineAclLook(identity: string, roles: readonly string[]): string {
+function installed(schema: string, { name, identity }: Routine): string {
+  return `(select f.* from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+    where n.nspname = ${quoteLiteral(schema)} and f.proname = ${quoteLiteral(name)}
+      and oidvectortypes(f.proargtypes) = ${quoteLiteral(identity)})`;
+}
+
+function routineAclLook(schema: string, routine: Routine, roles: readonly string[]): string {
   const wanted = roles.map((role) => quoteLiteral(role)).join(', ');
   return `select case when p.oid is null then 'created' when p.proacl is not null and
       (select array_agg(distinct coalesce(r.rolname, 'public')::text order by coalesce(r.rolname, 'public')::text)
         from aclexplode(p.proacl) a left join pg_roles r on r.oid = a.grantee)
       = (select array_agg(x order by x) from unnest(array[${wanted}]::text[]) x)
     then 'unchanged' else 'changed' end as state
-    from (select) one left join pg_proc p on p.oid = to_regprocedure(${quoteLiteral(identity)})`;
+    from (select) one left join ${installed(schema, routine)} p on true`;
 }
 
 function usage(schema: string, guard: string): InstallStep {

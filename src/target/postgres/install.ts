@@ -147,7 +147,23 @@ async function refused(
       return `group role ${name} does not exist at the target: create it (create role ${name} nologin) and grant it what its scopes may do`;
     }
   }
-  return otherLedger(administrator, plan);
+  return (await mightyLogin(administrator, plan)) ?? (await otherLedger(administrator, plan));
+}
+
+/** These logins are narrow ones; a role that somebody uses for more is not taken over. */
+async function mightyLogin(
+  administrator: Administrator,
+  { admin, guard, prover }: TargetInstallation,
+): Promise<string | undefined> {
+  const names = [admin, guard, prover].map(({ username }) => quoteLiteral(username)).join(', ');
+  const mighty = await one(
+    administrator,
+    `select rolname as value from pg_roles where rolname in (${names})
+       and (rolsuper or rolcreatedb or rolreplication or rolbypassrls) limit 1`,
+  );
+  return typeof mighty !== 'string'
+    ? undefined
+    : `role ${mighty} has attributes that none of our logins needs: name another role in the target's file, or take SUPERUSER, CREATEDB, REPLICATION and BYPASSRLS from it`;
 }
 
 async function otherLedger(

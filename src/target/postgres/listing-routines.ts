@@ -13,7 +13,7 @@ export function listingRoutines(installation: string): readonly Routine[] {
 
 /**
  * Roles of this installation, whoever made them, and sessions whose role is gone. The range on the
- * name uses the catalogue's index; \`.\` is the character after \`-\`.
+ * name uses the catalogue's index; `.` is the character after `-`.
  */
 function list(installation: string): Routine {
   const schema = quoteIdentifier(schemaOf(installation));

@@ -13,7 +13,7 @@ export const REFUSED_PASSWORD = 'MF005';
 
 /**
  * The creation statement. The name is inserted before the role is made: its unique index is what a
- * concurrent \`close\` waits on, and what refuses a name that is closed or was made before.
+ * concurrent `close` waits on, and what refuses a name that is closed or was made before.
  */
 export function makeRoutine(installation: string): Routine {
   const schema = quoteIdentifier(schemaOf(installation));

@@ -17,7 +17,7 @@ type LookRow = {
 
 /**
  * Looks by name and by oid: a role that was renamed or made again is still there. Sessions are
- * counted by \`usesysid\` alone, the only column of others' sessions that this login is shown; where
+ * counted by `usesysid` alone, the only column of others' sessions that this login is shown; where
  * nobody knows an oid, by the name that a session logged in with.
  */
 const LOOK = {

@@ -47,7 +47,7 @@ export function tables(installation: string): readonly Table[] {
     {
       name: 'name',
       // made_at is null where the name was closed before it was made; role is the oid that was made
-      // or, for a role that somebody else made, the one that \`close\` found.
+      // or, for a role that somebody else made, the one that `close` found.
       sql: `create table ${schema}.name (
         name text collate "C" primary key,
         group_name name,

@@ -2,7 +2,7 @@ import { quoteIdentifier, quoteLiteral } from './quoting.ts';
 import { schemaOf } from './schema-name.ts';
 
 /**
- * What OpenBao runs at the target for a scope. It fills in \`{{name}}\` and \`{{password}}\` as plain
+ * What OpenBao runs at the target for a scope. It fills in `{{name}}` and `{{password}}` as plain
  * text, keeps a copy in every lease, and runs each list in one transaction; so these are calls of
  * functions that can be replaced at the target, and whose signatures never change.
  */

@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { Clock } from '../../foundation/clock.ts';
 import type { Log } from '../../foundation/log.ts';
 import type { SecretText } from '../../foundation/secret-text.ts';
+import { errorWords } from './error-words.ts';
 import { TargetUnreachable } from '../target-unreachable.ts';
 
 /** Where a login connects to, and how it checks whom it has reached. */
@@ -96,7 +97,7 @@ async function attempt<Row extends pg.QueryResultRow>(
   try {
     client = await pool.connect();
   } catch (error) {
-    throw new TargetUnreachable(wordsOf(error));
+    throw new TargetUnreachable(errorWords(error));
   }
   let broken = true;
   try {
@@ -105,7 +106,7 @@ async function attempt<Row extends pg.QueryResultRow>(
     return rows;
   } catch (error) {
     broken = isBroken(error);
-    throw broken ? new TargetUnreachable(wordsOf(error)) : error;
+    throw broken ? new TargetUnreachable(errorWords(error)) : error;
   } finally {
     client.release(broken);
   }
@@ -114,11 +115,6 @@ async function attempt<Row extends pg.QueryResultRow>(
 /** Anything but an ordinary answer of the server leaves the connection in doubt. */
 function isBroken(error: unknown): boolean {
   return !(error instanceof pg.DatabaseError) || FATAL_STATES.has(error.code ?? '');
-}
-
-/** Messages of Postgres and of sockets name hosts and roles, never passwords. */
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'the connection failed';
 }
 
 async function poolConfig(endpoint: Endpoint, login: Login, max: number): Promise<pg.PoolConfig> {

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -66,10 +66,12 @@ export async function startDebianPostgres({ dataDir, superuserPassword, paramete
     ],
     { ...as, cwd: dataDir, stdio: ['ignore', 'ignore', 'pipe'] },
   );
+  const logFile = `${dataDir}.log`;
   let said = '';
   await new Promise<void>((resolve, reject) => {
     child.stderr.on('data', (data: Buffer) => {
       said += data.toString();
+      appendFileSync(logFile, data);
       if (said.includes('ready to accept connections')) resolve();
     });
     child.once('exit', () => reject(new Error(`Postgres 15 did not start:\n${said}`)));
@@ -77,6 +79,7 @@ export async function startDebianPostgres({ dataDir, superuserPassword, paramete
   return {
     host: '127.0.0.1' as const,
     port,
+    logFile,
     async stop() {
       if (child.exitCode !== null) return;
       child.kill('SIGINT');

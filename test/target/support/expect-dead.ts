@@ -1,13 +1,17 @@
 import { expect } from '@jest/globals';
 import { systemClock } from '../../../src/foundation/clock.ts';
 import { judge } from '../../../src/target/verdict.ts';
+import type { TargetAccess } from '../../../src/target/target-access.ts';
 import type { Verdict } from '../../../src/target/verdict.ts';
 import { seen } from './target-world.ts';
 import type { World } from './target-world.ts';
 import { WATCH_MS } from './rounds.ts';
 
 /** Ends a credential as the broker does, once, and judges. */
-export async function endAndJudge(world: Pick<World, 'access'>, name: string): Promise<Verdict> {
+export async function endAndJudge(
+  world: { readonly access: TargetAccess },
+  name: string,
+): Promise<Verdict> {
   const [ending] = await world.access.guard.end([name]);
   if (ending === undefined) throw new Error('no answer');
   const [look] = await world.access.prover.look([{ name, oid: ending.oid }]);

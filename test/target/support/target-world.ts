@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -26,6 +26,10 @@ export type Server = {
   readonly host: string;
   readonly port: number;
   readonly superuser: SecretText;
+  /** All that the server has logged. */
+  log(): Promise<string>;
+  /** A `pg_hba.conf` that checks nobody's password. */
+  trustingHba(): Promise<string>;
   stop(): Promise<void>;
 };
 
@@ -66,6 +70,14 @@ export async function startServer(
     host: running.host,
     port: running.port,
     superuser,
+    async trustingHba() {
+      // Readable for the user that Postgres runs as.
+      await chmod(folder, 0o755);
+      const file = join(folder, 'trusting.conf');
+      await writeFile(file, 'host all all 127.0.0.1/32 trust\n', { mode: 0o644 });
+      return file;
+    },
+    log: () => readFile(running.logFile, 'utf8'),
     async stop() {
       await running.stop();
       await rm(folder, { recursive: true, force: true });
