@@ -1,10 +1,10 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { z } from 'zod';
 import { CommandFailure, EXIT } from './exit-code.ts';
+import { LeaseList, leaseTable } from './lease-table.ts';
 import { askOperatorApi, withOperatorOptions } from './operator-api.ts';
 import type { OperatorOptions } from './operator-api.ts';
-import { print, table, tell } from './print.ts';
+import { print, tell } from './print.ts';
 
 const EXAMPLES = `
 Shows live leases (minting, active, revoking) unless --state or --all says otherwise.
@@ -44,30 +44,13 @@ export function registerLeases(program: Command): void {
   withOperatorOptions(command);
 }
 
-/** The members that the table shows; the answer may have more. */
-const Answer = z.looseObject({
-  leases: z.array(
-    z.looseObject({
-      id: z.string(),
-      agent: z.string(),
-      scope: z.string(),
-      state: z.string(),
-      deadline: z.string(),
-      revocability: z.string(),
-      late_reason: z.string().nullish(),
-      residue: z.string().nullish(),
-    }),
-  ),
-  cursor: z.string().nullish(),
-});
-
 async function leases(options: Options): Promise<void> {
   const answer = await askOperatorApi(options, `/v1/leases${query(options)}`);
   if (options.json) {
     print(JSON.stringify(answer, null, 2));
     return;
   }
-  const shown = Answer.safeParse(answer);
+  const shown = LeaseList.safeParse(answer);
   if (!shown.success) {
     throw new CommandFailure(
       EXIT.failed,
@@ -87,19 +70,4 @@ function query(options: Options): string {
   for (const name of FLAGS) if (options[name]) parameters.set(name, 'true');
   if (options.all) parameters.set('state', 'all');
   return parameters.size > 0 ? `?${parameters.toString()}` : '';
-}
-
-/** One row a lease, oldest deadline first as the broker sends them. */
-export function leaseTable(answer: z.infer<typeof Answer>): string {
-  if (answer.leases.length === 0) return 'No leases.';
-  const rows = answer.leases.map((lease) => [
-    lease.id,
-    lease.agent,
-    lease.scope,
-    lease.state,
-    lease.deadline,
-    lease.revocability,
-    lease.late_reason ?? lease.residue ?? '',
-  ]);
-  return table([['LEASE', 'AGENT', 'SCOPE', 'STATE', 'DEADLINE', 'REVOCABILITY', 'NOTE'], ...rows]);
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
+import { registerDemo } from './demo.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 import { registerCheck } from './check.ts';
 import type { CheckIo } from './check.ts';
@@ -39,6 +40,7 @@ async function createProgram(): Promise<Command> {
   registerCheck(program, checkIo);
   registerLeases(program);
   registerQuery(program);
+  registerDemo(program);
   return program;
 }
 

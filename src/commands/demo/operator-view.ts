@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { SecretText } from '../../foundation/secret-text.ts';
+import { LeaseList, leaseTable } from '../lease-table.ts';
 
 /** One lease as the REST API shows it to operators: what the story needs of it. */
 export type LeaseView = {
@@ -11,7 +12,13 @@ export type LeaseView = {
   readonly backendLeaseId: string;
 };
 
-export type OperatorView = { lease(id: string): Promise<LeaseView> };
+export type OperatorView = {
+  lease(id: string): Promise<LeaseView>;
+  /** What `mayfly leases` prints: the newest of all states. */
+  table(limit: number): Promise<string>;
+  /** Ends a lease and waits for its death; answers its state then. */
+  revoke(id: string, reason: string): Promise<string>;
+};
 
 const Lease = z.object({
   id: z.string(),
@@ -24,13 +31,21 @@ const Lease = z.object({
 
 /** Looks as an operator does, with a fresh token each time. */
 export function operatorView(broker: string, token: () => Promise<SecretText>): OperatorView {
+  const ask = async (path: string, body?: object): Promise<unknown> => {
+    const response = await fetch(`${broker}${path}`, {
+      method: body ? 'POST' : 'GET',
+      headers: {
+        authorization: `Bearer ${(await token()).reveal()}`,
+        'content-type': 'application/json',
+      },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    if (!response.ok) throw new Error(`the broker answered ${response.status}`);
+    return response.json();
+  };
   return {
     async lease(id) {
-      const response = await fetch(`${broker}/v1/leases/${id}`, {
-        headers: { authorization: `Bearer ${(await token()).reveal()}` },
-      });
-      if (!response.ok) throw new Error(`the broker answered ${response.status}`);
-      const lease = Lease.parse(await response.json());
+      const lease = Lease.parse(await ask(`/v1/leases/${id}`));
       return {
         id: lease.id,
         state: lease.state,
@@ -39,6 +54,12 @@ export function operatorView(broker: string, token: () => Promise<SecretText>): 
         evidence: lease.evidence ?? undefined,
         backendLeaseId: lease.backend.lease_id ?? '',
       };
+    },
+    table: async (limit) =>
+      leaseTable(LeaseList.parse(await ask(`/v1/leases?state=all&limit=${limit}`))),
+    async revoke(id, reason) {
+      const answer = z.object({ state: z.string() });
+      return answer.parse(await ask(`/v1/leases/${id}/revoke`, { reason })).state;
     },
   };
 }

@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import { table } from './print.ts';
+
+/** The members of a list of leases that the table shows; the answer has more. */
+export const LeaseList = z.looseObject({
+  leases: z.array(
+    z.looseObject({
+      id: z.string(),
+      agent: z.string(),
+      scope: z.string(),
+      state: z.string(),
+      deadline: z.string(),
+      revocability: z.string(),
+      late_reason: z.string().nullish(),
+      residue: z.string().nullish(),
+    }),
+  ),
+  cursor: z.string().nullish(),
+});
+
+/** One row a lease, oldest deadline first as the broker sends them. */
+export function leaseTable(answer: z.infer<typeof LeaseList>): string {
+  if (answer.leases.length === 0) return 'No leases.';
+  const rows = answer.leases.map((lease) => [
+    lease.id,
+    lease.agent,
+    lease.scope,
+    lease.state,
+    lease.deadline,
+    lease.revocability,
+    lease.late_reason ?? lease.residue ?? '',
+  ]);
+  return table([['LEASE', 'AGENT', 'SCOPE', 'STATE', 'DEADLINE', 'REVOCABILITY', 'NOTE'], ...rows]);
+}
