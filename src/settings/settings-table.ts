@@ -243,6 +243,13 @@ const BAO = setting({
   parse: words(ADDRESS_LENGTH_MAX),
 });
 
+const PROVE = setting({
+  name: 'MAYFLY_PROVE',
+  meaning: 'For developers: `1` runs the long proofs among the tests in full.',
+  remedy: 'Set it to 1, or leave it out.',
+  parse: oneOf('1'),
+});
+
 /** A part of docs/settings.md. */
 export type SettingsSection = {
   readonly title: string;
@@ -272,5 +279,5 @@ export const SETTINGS_TABLE: readonly SettingsSection[] = [
   { title: 'OpenBao', settings: [BACKEND_URL, BACKEND_CA_FILE, BACKEND_NAMESPACE] },
   { title: "The minter's login to OpenBao", settings: Object.values(MINTER) },
   { title: "The reaper's login to OpenBao", settings: Object.values(REAPER) },
-  { title: 'Commands', settings: [CLIENT_URL, CLIENT_TOKEN_FILE, BAO] },
+  { title: 'Commands', settings: [CLIENT_URL, CLIENT_TOKEN_FILE, BAO, PROVE] },
 ];

@@ -89,6 +89,9 @@ describe('typ', () => {
     const bare = { alg: 'ES256', kid: 'k1' };
     expect(checkHeader(bare, oidc({ token_types: ['JWT', ''] })).ok).toBe(true);
     expect(checkHeader(bare, oidc({ token_types: ['JWT'] })).ok).toBe(false);
+    expect(reasonOf({ typ: 'application/' }, oidc({ token_types: [''] }))).toBe(
+      'subject_token_type',
+    );
   });
 
   test('a list may name the long form and the token the short one', () => {

@@ -32,6 +32,7 @@ let server: KeyServer;
 let folder: string;
 let clock: ReturnType<typeof testClock>;
 let problems: string[];
+let readings: number;
 let first: SigningKey;
 let second: SigningKey;
 
@@ -44,6 +45,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mayfly-keys-'));
   clock = testClock();
   problems = [];
+  readings = 0;
 });
 
 afterEach(async () => {
@@ -59,7 +61,7 @@ function keySet(definition: Issuer, times: RefreshTimes = TIMES): KeySet {
   });
   const log = {
     debug: () => undefined,
-    info: () => undefined,
+    info: () => void (readings += 1),
     warn: (members: { problem?: string }) => void problems.push(members.problem ?? ''),
     error: () => undefined,
     child: () => log,
@@ -265,6 +267,38 @@ describe('rotation and age', () => {
     while (server.asked.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
   });
 
+  test('a new key that arrives while the keys are being read waits for them', async () => {
+    server.answer('/jwks', { keys: [first.jwk] });
+    const keys = keySet(byUrl(`${server.url}/jwks`));
+    await outcome(keys);
+    clock.advance(240_000);
+    server.answer('/jwks', (_: unknown, r: Reply) => {
+      setTimeout(() => r.end(JSON.stringify({ keys: [second.jwk] })), 50);
+    });
+    expect(await outcome(keys)).toBe('found');
+    expect(await outcome(keys, 'second')).toBe('found');
+    expect(server.asked).toHaveLength(2);
+  });
+
+  test('a bundle may ask to be read again sooner', async () => {
+    const bundle = (hint: number) => ({
+      keys: [{ ...first.jwk, use: 'jwt-svid' }],
+      spiffe_refresh_hint: hint,
+    });
+    server.answer('/bundle', bundle(60));
+    const keys = keySet(spiffe({ keys: { bundle_url: `${server.url}/bundle` } }));
+    await outcome(keys);
+    server.answer('/bundle', bundle(1));
+    clock.advance(60_000);
+    await outcome(keys);
+    clock.advance(20_000);
+    await outcome(keys);
+    expect(server.asked).toHaveLength(2);
+    clock.advance(10_000);
+    await outcome(keys);
+    expect(server.asked).toHaveLength(3);
+  });
+
   test('with the server down old keys serve an hour and no longer', async () => {
     server.answer('/jwks', { keys: [first.jwk] });
     const keys = keySet(byUrl(`${server.url}/jwks`));
@@ -314,8 +348,8 @@ describe('the key of a kid', () => {
   });
 
   test('of two keys of one name the fitting one is taken', async () => {
-    const rsa = await makeKey('first', 'RS256');
-    server.answer('/jwks', { keys: [first.jwk, rsa.jwk] });
+    const [rsa, p384] = await Promise.all([makeKey('first', 'RS256'), makeKey('first', 'ES384')]);
+    server.answer('/jwks', { keys: [first.jwk, rsa.jwk, p384.jwk] });
     const keys = keySet(byUrl(`${server.url}/jwks`));
     expect(await outcome(keys)).toBe('found');
     expect(await outcome(keys, 'first', 'PS256')).toBe('found');
@@ -374,6 +408,7 @@ describe('files', () => {
       expect(await outcome(keys)).toBe('found');
       clock.advance(3_600_000);
     }
+    expect(readings).toBe(1);
   });
 
   test.each([

@@ -121,6 +121,7 @@ describe('claims by name', () => {
 
   test('of any type', () => {
     expect(readClaim(claims, 'list')).toEqual(['l']);
+    expect(readClaim(claims, 'toString')).toBeUndefined();
   });
 });
 
@@ -151,6 +152,14 @@ describe('operators', () => {
     { groups: 'staff,x' },
   ])('%p has no permission', (claims) => {
     expect(person(claims)).toMatchObject({ failure: { reason: 'permission_missing' } });
+  });
+
+  test('a binding to a role that is not declared gives nothing, whatever the role is called', () => {
+    const bindings = [{ issuer: 'people', claim: 'groups', value: 'x', role: 'constructor' }];
+    const verified = token({ issuer: 'people', use: 'operator', claims: { groups: 'x' } });
+    expect(operatorOf(verified, { ...OPERATORS, bindings })).toMatchObject({
+      failure: { reason: 'permission_missing' },
+    });
   });
 
   test("another issuer's groups are worth nothing", () => {

@@ -53,12 +53,7 @@ function matchesRule(token: VerifiedToken, rule: Agent['identity']): boolean {
 /** Exact code units, or below a SPIFFE prefix at a segment's boundary. Nothing is normalised. */
 function matchesSubject(subject: string, rule: string): boolean {
   if (!rule.startsWith('spiffe://') || !rule.endsWith('/*')) return subject === rule;
-  const prefix = rule.slice(0, -1);
-  return (
-    subject.startsWith(prefix) &&
-    subject.length > prefix.length &&
-    parseSpiffeId(subject) !== undefined
-  );
+  return subject.startsWith(rule.slice(0, -1)) && parseSpiffeId(subject) !== undefined;
 }
 
 function callerOf(token: VerifiedToken, agent: Agent): Result<AgentCaller, Failure> {
