@@ -1,5 +1,6 @@
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { systemClock } from '../foundation/clock.ts';
 import type { Ids } from '../foundation/ids.ts';
 import { SecretText } from '../foundation/secret-text.ts';
 import { claim } from './claim.ts';
@@ -93,7 +94,7 @@ function rememberedPorts(file: string): (name: string) => Promise<number> {
 async function rememberedPort(file: string, name: string): Promise<number> {
   const ports = await readPorts(file);
   const known = ports[name];
-  if (known !== undefined && (await isFree(known))) {
+  if (known !== undefined && (await becomesFree(known))) {
     return known;
   }
   const taken = Object.values(ports);
@@ -103,6 +104,21 @@ async function rememberedPort(file: string, name: string): Promise<number> {
   }
   await replaceFile(file, JSON.stringify({ ...ports, [name]: port }));
   return port;
+}
+
+/** Milliseconds that a server whose owner was killed may still hold its port. */
+const PORT_PATIENCE_MS = 3_000;
+const PORT_POLL_MS = 50;
+
+async function becomesFree(port: number): Promise<boolean> {
+  const deadline = systemClock.monotonicMs() + PORT_PATIENCE_MS;
+  while (!(await isFree(port))) {
+    if (systemClock.monotonicMs() > deadline) {
+      return false;
+    }
+    await systemClock.sleep(PORT_POLL_MS);
+  }
+  return true;
 }
 
 async function readPorts(file: string): Promise<Record<string, number>> {

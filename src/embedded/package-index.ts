@@ -45,11 +45,11 @@ export async function fetchFromIndex(
   const listing = await get(page, `${JSON_INDEX}, text/html;q=0.1`);
   const url = fileUrl(await listing.text(), wanted.file, page);
   if (url === undefined) {
-    throw new Error(`The package index offers no ${wanted.file}.`);
+    throw new Error(`the package index offers no ${wanted.file}`);
   }
   const { body } = await get(url, '*/*');
   if (body === null) {
-    throw new Error(`The package index sent nothing for ${wanted.file}.`);
+    throw new Error(`the package index sent nothing for ${wanted.file}`);
   }
   await pipeline(Readable.fromWeb(body), counting(progress), createWriteStream(target));
 }
@@ -66,20 +66,15 @@ export function fileUrl(listing: string, file: string, page: URL): URL | undefin
 async function get(url: URL, accept: string): Promise<Response> {
   const giveUp = new AbortController();
   const timer = setTimeout(() => giveUp.abort(), ANSWER_TIMEOUT_MS);
-  try {
-    const response = await fetch(url, { headers: { accept }, signal: giveUp.signal });
-    if (!response.ok) {
-      throw new Error(`The package index answered ${response.status}.`);
-    }
-    return response;
-  } catch (error) {
-    if (giveUp.signal.aborted || error instanceof TypeError) {
-      throw new Error('The package index cannot be reached.');
-    }
-    throw error;
-  } finally {
-    clearTimeout(timer);
+  const response = await fetch(url, { headers: { accept }, signal: giveUp.signal })
+    .catch(() => {
+      throw new Error('the package index cannot be reached');
+    })
+    .finally(() => clearTimeout(timer));
+  if (!response.ok) {
+    throw new Error(`the package index answered ${response.status}`);
   }
+  return response;
 }
 
 function counting(progress: (bytes: number) => void): Transform {

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import type { Child } from './child.ts';
 
-/** Looks, a fifth of a second apart, before the last signal: three seconds. */
-const TETHER_LOOKS = 15;
+/** Looks, a fifth of a second apart, before the last signal: two seconds. */
+const TETHER_LOOKS = 10;
 
 /**
  * Waits for the end of its input, which is a pipe that we hold and that the system closes when we
