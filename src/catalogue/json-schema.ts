@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { KINDS, SCHEMAS_FOLDER } from './kinds.ts';
@@ -18,8 +18,9 @@ export function schemaFiles(): SchemaFile[] {
   }));
 }
 
-/** Writes the schemas into a catalogue folder, over older ones. */
+/** Writes the schemas into a catalogue folder, over older ones. Rejects where there is no folder. */
 export async function writeSchemaFiles(folder: string): Promise<void> {
+  await stat(folder);
   await mkdir(join(folder, SCHEMAS_FOLDER), { recursive: true });
   await Promise.all(schemaFiles().map(({ name, text }) => writeFile(join(folder, name), text)));
 }

@@ -52,7 +52,7 @@ type Findings = {
 export async function runCheck(args: CheckArguments, io: CheckIo): Promise<ExitCode> {
   if (args.writeSchemas) await writeSchemaFiles(args.config);
   const findings = await find(args, io);
-  const lines = args.json ? [asJson(findings)] : asText(args, findings);
+  const lines = args.json ? [asJson(findings)] : asText(args, findings).map(visible);
   lines.forEach((line) => io.print(line));
   return findings.problems.length === 0 ? EXIT.ok : EXIT.failed;
 }
@@ -100,6 +100,11 @@ function asText(
 
 function sentence(text: string): string {
   return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** Names in a broken file may hold control characters, which could rewrite what is shown. */
+function visible(line: string): string {
+  return line.replace(/\p{Cc}/gu, '\u{fffd}');
 }
 
 function count(number: number, word: string): string {

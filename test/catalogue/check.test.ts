@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import type { CatalogueProblem } from '../../src/catalogue/catalogue.ts';
 import { runCheck } from '../../src/commands/check.ts';
@@ -478,6 +480,28 @@ describe('mayfly check names file, line, field and remedy', () => {
       ]);
       expect(lines[0]).toMatch(/ ends: .+\. The last day \(UTC, YYYY-MM-DD\)/);
     });
+  });
+});
+
+test('what a broken file calls itself does not reach the terminal as it is', async () => {
+  const edit = { file: reconciler, from: 'groups:', to: '"\\e[2Jgruops":' };
+  const { text } = await withEdited([edit], (folder) => check(folder));
+  expect(text).toContain('\ufffd[2Jgruops: unknown field');
+  expect(text).not.toContain('\u001b');
+});
+
+describe('schemas for editors', () => {
+  test('are written on request, beside the files', async () => {
+    const stale = { file: 'schemas/agent.json', write: '{}' };
+    await withEdited([stale], async (folder) => {
+      expect((await check(folder, { writeSchemas: true })).exitCode).toBe(0);
+      const written = await readFile(join(folder, 'schemas/agent.json'), 'utf8');
+      expect(written).toBe(await readFile(join(SOUND, 'schemas/agent.json'), 'utf8'));
+    });
+  });
+
+  test('are not written where there is no catalogue', async () => {
+    await expect(check('nowhere', { writeSchemas: true })).rejects.toThrow(/ENOENT/);
   });
 });
 
