@@ -418,6 +418,57 @@ describe('a new catalogue', () => {
   });
 });
 
+describe('without other bounds', () => {
+  const bundle = () => join(folder, 'swapped.json');
+  const write = (signer: SigningKey) =>
+    writeFileSync(bundle(), JSON.stringify({ keys: [{ ...signer.jwk, use: 'jwt-svid' }] }));
+  const bySpiffe = (signer: SigningKey) =>
+    sign(signer, goodClaims('x', { iss: undefined, exp: START_S + 200_000 }));
+
+  beforeEach(() => {
+    write(key);
+    catalogue = catalogueOf(
+      [spiffe({ keys: { bundle_file: 'swapped.json' } })],
+      [agent('one', { issuer: 'spire' })],
+    );
+  });
+
+  test('a bundle file that was swapped is in force after a second', async () => {
+    expect(await asAgent(await bySpiffe(key))).toBe('one');
+    write(otherKey);
+    clock.advance(999);
+    expect(await asAgent(await bySpiffe(otherKey))).toBe('subject_token_signature');
+    clock.advance(1);
+    expect(await asAgent(await bySpiffe(otherKey))).toBe('one');
+  });
+
+  test('keys of a bundle that is gone serve a day, those of an OpenID issuer an hour', async () => {
+    expect(await asAgent(await bySpiffe(key))).toBe('one');
+    rmSync(bundle());
+    clock.advance(86_399_999);
+    expect(await asAgent(await bySpiffe(key))).toBe('one');
+    clock.advance(1);
+    expect(await asAgent(await bySpiffe(key))).toBe('issuer_keys_unavailable');
+    catalogue = catalogueOf(issuers(), AGENTS);
+    const late = await good({ exp: START_S + 200_000 });
+    expect(await asAgent(late)).toBe('invoice-reconciler');
+    server.answer('/demo/jwks', 'gone');
+    clock.advance(3_599_999);
+    expect(await asAgent(late)).toBe('invoice-reconciler');
+    clock.advance(1);
+    expect(await asAgent(late)).toBe('issuer_keys_unavailable');
+    server.answer('/demo/jwks', { keys: [key.jwk] });
+  });
+
+  test('an issuer that gets a CA file is asked again with it', async () => {
+    const definition = { issuer: iss(), keys: { jwks_url: `${iss()}/jwks` } };
+    catalogue = catalogueOf([oidc(definition)], AGENTS);
+    expect(await asAgent(await good())).toBe('invoice-reconciler');
+    catalogue = catalogueOf([oidc({ ...definition, ca_file: 'missing.pem' })], AGENTS);
+    expect(await asAgent(await good())).toBe('issuer_keys_unavailable');
+  });
+});
+
 test('a signer that uses its own serialisation of the same claims is understood', async () => {
   const token = await new SignJWT({
     aud: [PUBLIC_URL],

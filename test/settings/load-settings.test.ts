@@ -265,6 +265,15 @@ describe('the ledger', () => {
   });
 });
 
+test('a problem that two parts meet is reported once', () => {
+  const changes = {
+    MAYFLY_MIGRATE_ON_START: 'true',
+    MAYFLY_LEDGER_OWNER_URL: LEDGER,
+    MAYFLY_LEDGER_CA_FILE: join(folder, 'nowhere'),
+  };
+  expect(problems(changes)).toEqual(['MAYFLY_LEDGER_CA_FILE names a file that cannot be read']);
+});
+
 describe('logins to OpenBao', () => {
   test('by JWT, with a mount', () => {
     const jwt = file('jwt', 'j');

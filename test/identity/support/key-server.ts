@@ -8,7 +8,7 @@ export type KeyServer = {
   readonly url: string;
   /** Paths that were asked for, in order. */
   readonly asked: string[];
-  answer(path: string, handler: Handler | object): void;
+  answer(path: string, what: Handler | object | 'gone'): void;
   stop(): Promise<void>;
 };
 
@@ -29,8 +29,10 @@ export async function startKeyServer(server: Server = createServer()): Promise<K
   return {
     url: `${scheme}://127.0.0.1:${port}`,
     asked,
-    answer: (path, what) =>
-      answers.set(path, typeof what === 'function' ? (what as Handler) : json(what)),
+    answer: (path, what) => {
+      if (what === 'gone') answers.delete(path);
+      else answers.set(path, typeof what === 'function' ? (what as Handler) : json(what));
+    },
     stop: () =>
       new Promise((resolve) => {
         server.closeAllConnections();
