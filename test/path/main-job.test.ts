@@ -170,7 +170,7 @@ describe('what is refused leaves nothing behind', () => {
   });
 
   test('an unmapped identity', async () => {
-    const unmapped = await path.token('unregistered');
+    const unmapped = await path.token('stranger');
     const answer = await exchange(broker.url, unmapped, { identifier: 'u-1' });
     expect([answer.status, answer.body['error_reason']]).toEqual([400, 'unmapped_identity']);
   });
