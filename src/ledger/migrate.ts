@@ -6,7 +6,7 @@ import { GRANTS_FILE, KNOWN_VERSION, MIGRATIONS, MIGRATIONS_FOLDER } from './mig
 import type { Migration } from './migrations.ts';
 import { connectionConfig } from './postgres/ledger-address.ts';
 import type { LedgerAddress } from './postgres/ledger-address.ts';
-import { translateError } from './postgres/translate-error.ts';
+import { LedgerFault, translateError } from './postgres/translate-error.ts';
 import { judgeSchema } from './schema-state.ts';
 import type { SchemaState } from './schema-state.ts';
 
@@ -16,7 +16,7 @@ const MIGRATION_LOCK = 0x6d6179666c79n;
 const MIGRATION_STATEMENT_TIMEOUT_MS = 600_000;
 const MIGRATION_LOCK_TIMEOUT_MS = 60_000;
 
-/** A migration file that is not the one that was applied, or a schema that must be left alone. */
+/** A file that failed or that is not the one applied before, or a schema that must be left alone. */
 export class MigrationRefused extends Error {
   override readonly name = 'MigrationRefused';
 }
@@ -157,7 +157,10 @@ async function apply(client: pg.Client, file: File): Promise<void> {
     await client.query('commit');
   } catch (error) {
     await client.query('rollback').catch(() => undefined);
-    throw error;
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    if (!(translateError(error).error instanceof LedgerFault)) throw error;
+    // Our own file, without parameters: the server's words repeat no secret, and name the fault.
+    throw new MigrationRefused(`${file.file}: ${error.message} (SQLSTATE ${error.code ?? '?'})`);
   }
 }
 

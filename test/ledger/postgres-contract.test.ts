@@ -17,7 +17,7 @@ ledgerContract(async () => {
   return {
     first: ledger.connect(FIRST),
     second: ledger.connect(SECOND),
-    shiftClock: ledger.shiftClock,
-    close: ledger.close,
+    shiftClock: (seconds) => ledger.shiftClock(seconds),
+    close: () => ledger.close(),
   };
 });
