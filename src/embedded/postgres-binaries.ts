@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, lstat, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, cp, lstat, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { canEnter, passableFolder } from './reachable-folder.ts';
@@ -65,7 +65,7 @@ type Link = { readonly source: string; readonly target: string };
  * them, where install scripts may run. We make what is missing, in a copy where we may not write
  * or `user` may not read.
  */
-async function runnable(native: string, user: SystemUser | undefined): Promise<string> {
+export async function runnable(native: string, user: SystemUser | undefined): Promise<string> {
   const links = JSON.parse(await readFile(join(native, 'pg-symlinks.json'), 'utf8')) as Link[];
   if ((await canEnter(join(native, 'bin'), user)) && (await linkAll(native, links))) {
     return native;
@@ -109,7 +109,8 @@ async function copied(native: string, links: readonly Link[]): Promise<string> {
   if ((await lstat(folder).catch(() => undefined)) !== undefined) {
     return folder;
   }
-  const draftRoot = `${folder}.${process.pid}`;
+  const draftRoot = await mkdtemp(`${folder}.`);
+  await chmod(draftRoot, 0o755);
   const draft = join(draftRoot, 'native');
   await cp(native, draft, { recursive: true, verbatimSymlinks: true });
   if (!(await linkAll(draft, links))) {

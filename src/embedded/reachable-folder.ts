@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { holderOf } from './claim.ts';
 import type { SystemUser } from './system-user.ts';
 
 /**
@@ -21,19 +22,47 @@ export function canEnter(folder: string, user: SystemUser | undefined): Promise<
   });
 }
 
+/** Names, within a folder of ours, the path that it stands for. */
+const ORIGIN = 'origin';
+
 /**
  * A folder of ours below the machine's lasting temporary folder that every user can pass through,
- * for what another user must reach and cannot where it is (a checkout below /root, for one).
- * `key` tells apart what belongs to different folders.
+ * for what another user must reach and cannot where it belongs (below /root, for one): `origin`,
+ * a path. It is removed once the folder of that path is gone, by the next one who comes here.
  */
-export async function passableFolder(key: string): Promise<string> {
+export async function passableFolder(origin: string): Promise<string> {
   const root = join(await lastingTemporaryFolder(), `mayfly-${process.getuid?.() ?? 'user'}`);
   await mkdir(root, { mode: 0o755 }).catch(() => undefined);
   await checkOwn(root);
-  const folder = join(root, createHash('sha256').update(key).digest('hex').slice(0, 16));
+  await removeOrphans(root);
+  const folder = join(root, createHash('sha256').update(origin).digest('hex').slice(0, 16));
   await mkdir(folder, { mode: 0o755 }).catch(() => undefined);
   await checkOwn(folder);
+  await writeFile(join(folder, ORIGIN), origin);
   return folder;
+}
+
+async function removeOrphans(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    const folder = join(root, name);
+    const origin = await readFile(join(folder, ORIGIN), 'utf8').catch(() => '');
+    if (origin !== '' && !(await exists(dirname(origin))) && !(await isClaimedWithin(folder))) {
+      await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
+}
+
+async function isClaimedWithin(folder: string): Promise<boolean> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name.endsWith('.lock') && (await holderOf(join(folder, name))) !== undefined) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** Names below a temporary folder can be taken by anybody before us. */

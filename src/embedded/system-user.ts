@@ -33,9 +33,10 @@ export async function postgresUser(): Promise<SystemUser | undefined> {
 export function pickUnprivileged(passwd: string): SystemUser {
   const rows = passwd.split('\n').map((line) => line.split(':'));
   for (const wanted of UNPRIVILEGED) {
-    const row = rows.find((fields) => fields[0] === wanted);
-    if (row?.[2] !== undefined && row[3] !== undefined) {
-      return { name: wanted, uid: Number(row[2]), gid: Number(row[3]) };
+    const row = rows.find((fields) => fields[0] === wanted) ?? [];
+    const [uid, gid] = [Number(row[2]), Number(row[3])];
+    if (uid > 0 && gid > 0) {
+      return { name: wanted, uid, gid };
     }
   }
   throw new Error(

