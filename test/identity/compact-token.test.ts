@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { TOKEN_LENGTH_MAX, parseCompactToken } from '../../src/identity/token/compact-token.ts';
 import { parseStrictObject } from '../../src/identity/token/strict-json.ts';
 import { encode } from './support/tokens.ts';
@@ -85,6 +86,25 @@ describe('JSON without repeated members', () => {
     ' {"a":[1,2,[3,"a"],{}],"b":"a"} ',
   ])('%s is read', (text) => {
     expect(parse(text)).toEqual(JSON.parse(text));
+  });
+
+  test('whatever JSON.stringify writes is read as it was', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (value) => {
+        const text = JSON.stringify(value);
+        expect(parse(text)).toEqual(JSON.parse(text));
+      }),
+    );
+  });
+
+  test('an object that names any member twice is refused, however deep it lies', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.jsonValue(), fc.nat(5), (name, value, depth) => {
+        const member = `${JSON.stringify(name)}:${JSON.stringify(value)}`;
+        const twice = `{${member},"${'z'.repeat(40)}":[1],${member}}`;
+        expect(parse(`{"a":${'['.repeat(depth)}${twice}${']'.repeat(depth)}}`)).toBeUndefined();
+      }),
+    );
   });
 
   test('deep nesting neither overflows nor takes long', () => {
