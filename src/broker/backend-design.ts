@@ -9,7 +9,7 @@ import type { BackendParts, LedgerIdentity } from './backend-parts.ts';
 
 /** What OpenBao must hold, with the statements of the targets' functions. */
 export function backendDesign(
-  { catalogue, caOf }: Pick<BackendParts, 'catalogue' | 'caOf'>,
+  { catalogue }: Pick<BackendParts, 'catalogue'>,
   { installation }: LedgerIdentity,
 ): BackendDesign {
   return designBackend({
@@ -21,6 +21,6 @@ export function backendDesign(
       revocation: revocationStatements(installation),
       renew: renewStatements(),
     }),
-    caOf,
+    caFileOf: ({ ca_file }) => ca_file,
   });
 }

@@ -5,7 +5,7 @@ import type { SecretText } from '../foundation/secret-text.ts';
 import { ORDINARY } from './call-bounds.ts';
 import type { CallBounds } from './call-bounds.ts';
 import { errorTexts, VaultHttpError } from './vault-http-error.ts';
-import { openWire } from './wire.ts';
+import { openWire, withoutQuery } from './wire.ts';
 import type { Wire, WireOptions, WireReply, WireRequest } from './wire.ts';
 
 export type VaultCall = {
@@ -40,12 +40,13 @@ export type VaultPortOptions = WireOptions & { readonly namespace?: string | und
  */
 export function openVaultPort(options: VaultPortOptions): VaultPort {
   const wire = openWire(options);
+  const base = options.address.replace(/\/$/, '');
   const client = vault({
-    endpoint: options.address,
+    endpoint: base,
     token: 'none',
     noCustomHTTPVerbs: true,
     debug: () => undefined,
-    'request-promise': { defaults: () => (call: WireRequest) => sendOn(wire, call) },
+    'request-promise': { defaults: () => (call: VaultOptions) => sendOn(wire, base, call) },
   });
   const settings = client as typeof client & { namespace: string; pathPrefix: string };
   settings.namespace = options.namespace ?? '';
@@ -62,11 +63,15 @@ export function openVaultPort(options: VaultPortOptions): VaultPort {
   };
 }
 
+/** What node-vault hands to a transport. */
+type VaultOptions = Omit<WireRequest, 'path'> & { readonly uri: string };
+
 type JudgedReply = WireReply & { readonly method: string; readonly request: { path: string } };
 
-async function sendOn(wire: Wire, call: WireRequest): Promise<JudgedReply> {
-  const reply = await wire.send(call);
-  return { ...reply, method: call.method, request: { path: new URL(call.uri).pathname } };
+async function sendOn(wire: Wire, base: string, call: VaultOptions): Promise<JudgedReply> {
+  const path = call.uri.slice(base.length);
+  const reply = await wire.send({ ...call, path });
+  return { ...reply, method: call.method, request: { path: withoutQuery(path) } };
 }
 
 function judge(reply: JudgedReply): Promise<unknown> {

@@ -7,7 +7,8 @@ import { VaultHttpError } from './vault-http-error.ts';
 
 export type WireRequest = {
   readonly method: string;
-  readonly uri: string;
+  /** With its query, below the wire's address. */
+  readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly json?: unknown;
   readonly bounds: CallBounds;
@@ -47,11 +48,13 @@ const IDLE_SOCKET_MS = 60_000;
 const NO_CONNECTION = 'no connection';
 const TOO_SLOW = 'too slow';
 
-/** @throws TypeError when `address` is not an http or https address. */
+/** @throws TypeError when `address` is not `http(s)://host[:port]`. */
 export function openWire(options: WireOptions): Wire {
-  const { protocol } = new URL(options.address);
+  const { protocol, hostname, port, pathname, search } = new URL(options.address);
   const tls = protocol === 'https:';
-  if (!tls && protocol !== 'http:') throw new TypeError('the address must be http or https');
+  if ((!tls && protocol !== 'http:') || pathname !== '/' || search !== '') {
+    throw new TypeError("OpenBao's address must be http(s)://host[:port] and nothing more");
+  }
   const pool = {
     keepAlive: true,
     maxSockets: options.maxSockets,
@@ -62,13 +65,16 @@ export function openWire(options: WireOptions): Wire {
     ? new HttpsAgent({ ...pool, ...(options.ca === undefined ? {} : { ca: options.ca }) })
     : new HttpAgent(pool);
   const connected = new WeakSet<Socket>();
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const server = { agent, host, port: port === '' ? (tls ? 443 : 80) : Number(port) };
   return {
     send: (call) =>
       new Promise((resolve, reject) => {
         const body = call.json === undefined ? undefined : JSON.stringify(call.json);
-        const request = (tls ? httpsRequest : httpRequest)(call.uri, {
-          agent,
+        const request = (tls ? httpsRequest : httpRequest)({
+          ...server,
           method: call.method,
+          path: call.path,
           headers: headersOf(call, body),
         });
         follow(request, call, { tls, connected, resolve, reject });
@@ -120,7 +126,7 @@ function follow(request: ClientRequest, call: WireRequest, to: Following): void 
   });
   request.on('error', failed);
   request.once('response', (response) => {
-    readReply(response, call).then(settle, failed);
+    readReply(response, call, settle, failed);
   });
 }
 
@@ -136,33 +142,47 @@ function whenConnected(socket: Socket, { tls, connected }: Following, then: () =
   });
 }
 
-async function readReply(
+/** Reads an answer to its end, or cuts it where it grows too large. */
+function readReply(
   response: IncomingMessage,
   call: WireRequest,
-): Promise<WireReply | VaultHttpError> {
+  settle: (outcome: WireReply | VaultHttpError) => void,
+  failed: (error: unknown) => void,
+): void {
   const { maxBytes, mayCut } = call.bounds;
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
+  response.on('data', (chunk: Buffer) => {
     size += chunk.length;
     if (size <= maxBytes) chunks.push(chunk);
-    else if (mayCut) break;
-  }
-  const statusCode = response.statusCode ?? 0;
-  if (size > maxBytes) {
-    return new VaultHttpError({
-      ...named(call),
-      kind: 'rubbish',
-      status: statusCode,
-      why: `the answer is larger than ${maxBytes} bytes`,
-    });
-  }
+    else if (mayCut) {
+      settle(tooLarge(call, response));
+      response.destroy();
+    }
+  });
+  response.once('end', () => {
+    if (size > maxBytes) settle(tooLarge(call, response));
+    else settle(wholeReply(response, chunks));
+  });
+  response.once('error', failed);
+}
+
+function wholeReply(response: IncomingMessage, chunks: readonly Buffer[]): WireReply {
   const retryAfter = Number(response.headers['retry-after'] ?? Number.NaN);
   return {
-    statusCode,
+    statusCode: response.statusCode ?? 0,
     ...parsed(Buffer.concat(chunks).toString('utf8')),
     retryAfterSeconds: Number.isFinite(retryAfter) && retryAfter >= 0 ? retryAfter : null,
   };
+}
+
+function tooLarge(call: WireRequest, response: IncomingMessage): VaultHttpError {
+  return new VaultHttpError({
+    ...named(call),
+    kind: 'rubbish',
+    status: response.statusCode ?? 0,
+    why: `the answer is larger than ${call.bounds.maxBytes} bytes`,
+  });
 }
 
 function parsed(text: string): { body: unknown; rubbish: boolean } {
@@ -192,7 +212,13 @@ function causeOf(error: unknown): string {
 }
 
 function named(call: WireRequest): { method: string; path: string } {
-  return { method: call.method, path: new URL(call.uri).pathname };
+  return { method: call.method, path: withoutQuery(call.path) };
+}
+
+/** Error messages name the path; queries add nothing to it. */
+export function withoutQuery(path: string): string {
+  const query = path.indexOf('?');
+  return query === -1 ? path : path.slice(0, query);
 }
 
 function closeIdle(agent: HttpAgent | HttpsAgent): void {

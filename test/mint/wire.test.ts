@@ -1,16 +1,20 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer as createHttp } from 'node:http';
 import type { RequestListener } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { createServer as createTcp } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
+import { loopbackCertificates } from '../../src/embedded/loopback-certificates.ts';
+import { systemClock } from '../../src/foundation/clock.ts';
 import { SecretText } from '../../src/foundation/secret-text.ts';
 import { ORDINARY } from '../../src/mint/call-bounds.ts';
 import type { CallBounds } from '../../src/mint/call-bounds.ts';
 import { openVaultPort } from '../../src/mint/vault-port.ts';
 import type { VaultPort, VaultPortOptions, VaultResult } from '../../src/mint/vault-port.ts';
-import { selfSigned } from '../identity/support/self-signed.ts';
 
 const TOKEN = 'hvs.a-very-secret-token-1234567890';
 const BODY_SECRET = 'a-very-secret-id';
@@ -232,10 +236,15 @@ describe('the wire to OpenBao', () => {
   });
 
   test('TLS: trusts the given authority, and nobody else', async () => {
-    const { key, cert } = selfSigned();
+    const folder = await mkdtemp(join(tmpdir(), 'mayfly-wire-'));
+    const files = await loopbackCertificates(join(folder, 'tls'), systemClock);
+    const [key, cert, ca] = await Promise.all(
+      [files.keyFile, files.certFile, files.caFile].map((file) => readFile(file, 'utf8')),
+    );
+    await rm(folder, { recursive: true });
     const server = createHttps({ key, cert }, (_request, response) => void response.end('{}'));
     const address = `https://127.0.0.1:${await listening(server)}`;
-    expect((await portTo(address, { ca: cert }).read('x', quick())).ok).toBe(true);
+    expect((await portTo(address, { ca }).read('x', quick())).ok).toBe(true);
     // The handshake failed, so nothing of the request left.
     expect(failed(await portTo(address).read('x', quick())).kind).toBe('unsent');
   });
@@ -244,6 +253,8 @@ describe('the wire to OpenBao', () => {
     const port = portTo('http://127.0.0.1:1');
     await expect(async () => port.read('a/../sys/seal', { token })).rejects.toThrow(TypeError);
     await expect(async () => port.read('a b', { token })).rejects.toThrow(TypeError);
-    expect(() => openVaultPort({ address: 'ftp://x', maxSockets: 1 })).toThrow(TypeError);
+    for (const address of ['ftp://x', 'http://x/bao', 'http://x?a=b']) {
+      expect(() => openVaultPort({ address, maxSockets: 1 })).toThrow(TypeError);
+    }
   });
 });

@@ -17,8 +17,6 @@ export type ConfigDesign = {
   /** With OpenBao's placeholders for user name and password. */
   readonly connectionUrl: string;
   readonly adminUsername: string;
-  /** PEM text of the authorities that OpenBao checks the target by. */
-  readonly ca: string | null;
   /** Sorted. */
   readonly allowedRoles: readonly string[];
 };
@@ -49,8 +47,11 @@ export type DesignInput = {
   readonly scopes: Iterable<Scope>;
   readonly targets: ReadonlyMap<string, Target>;
   readonly statements: (scope: Scope, target: Target) => Statements;
-  /** PEM text of a target's authorities; undefined where it needs none of its own. */
-  readonly caOf: (target: Target) => string | undefined;
+  /**
+   * The PEM file with a target's authorities, as a path on OpenBao's machine: its Postgres driver
+   * takes no text. Undefined where the system's authorities there will do.
+   */
+  readonly caFileOf: (target: Target) => string | undefined;
 };
 
 /**
@@ -73,7 +74,7 @@ export function designBackend(input: DesignInput): BackendDesign {
   return {
     installation: input.installation,
     mounts: [...new Set(targets.map(({ backend }) => backend.mount))].sort(),
-    configs: targets.map((target) => configDesign(target, scopes, input.caOf(target))),
+    configs: targets.map((target) => configDesign(target, scopes, input.caFileOf(target))),
     scopes,
   };
 }
@@ -100,7 +101,7 @@ function scopeDesign(input: DesignInput, scope: Scope): ScopeDesign {
 function configDesign(
   target: Target,
   scopes: readonly ScopeDesign[],
-  ca: string | undefined,
+  caFile: string | undefined,
 ): ConfigDesign {
   const { mount, config } = target.backend;
   return {
@@ -111,9 +112,9 @@ function configDesign(
       ...(target.server ?? target.client),
       database: target.database,
       sslmode: target.tls,
+      caFile,
     }),
     adminUsername: target.admin.username,
-    ca: ca ?? null,
     allowedRoles: scopes
       .filter((scope) => scope.mount === mount && scope.config === config)
       .map((scope) => scope.role)

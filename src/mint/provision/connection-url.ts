@@ -25,6 +25,8 @@ export type ConnectionPlace = {
   readonly port: number;
   readonly database: string;
   readonly sslmode: 'disable' | 'verify-full';
+  /** On OpenBao's machine. */
+  readonly caFile?: string | undefined;
 };
 
 /** The `connection_url` of a config whose root password was replaced. */
@@ -32,6 +34,7 @@ export function connectionUrl(place: ConnectionPlace): string {
   const host = place.host.includes(':') ? `[${place.host}]` : place.host;
   const query = new URLSearchParams({
     sslmode: place.sslmode,
+    ...(place.caFile === undefined ? {} : { sslrootcert: place.caFile }),
     ...TIMEOUTS,
     application_name: SETTLED_NAME,
   });

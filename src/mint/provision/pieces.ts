@@ -97,7 +97,6 @@ function databaseConfig(design: ConfigDesign): Piece {
       password_authentication: 'scram-sha-256',
       max_open_connections: MAX_OPEN_CONNECTIONS,
       allowed_roles: design.allowedRoles,
-      ...(design.ca === null ? {} : { tls_ca: design.ca }),
     },
     flatten: (data) => ({
       ...data,

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { Scope } from '../../../src/catalogue/scope.ts';
 import { Target } from '../../../src/catalogue/target.ts';
 import { findBao } from '../../../src/embedded/find-bao.ts';
+import { loopbackCertificates } from '../../../src/embedded/loopback-certificates.ts';
 import { startOpenBao } from '../../../src/embedded/openbao.ts';
 import type { EmbeddedOpenBao } from '../../../src/embedded/openbao.ts';
 import { startPostgres } from '../../../src/embedded/postgres.ts';
@@ -65,25 +66,28 @@ export type World = {
 };
 
 /** A real OpenBao and a real Postgres, provisioned by `applyBackend`. */
-export async function startWorld(): Promise<World> {
+export async function startWorld({ tls } = { tls: false }): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-mint-'));
+  const files = tls ? await loopbackCertificates(join(folder, 'tls'), systemClock) : undefined;
   const [bao, postgres] = await Promise.all([
     startOpenBao({
       folder: join(folder, 'bao'),
       bao: await baoProgram(),
       adminPassword: new SecretText('bao-admin-password'),
+      ...(files && { tls: files }),
     }),
     startPostgres({
       dataDir: join(folder, 'pg'),
       superuserPassword: SUPERUSER_PASSWORD,
       durable: false,
+      ...(files && { tls: files }),
     }),
   ]);
   const pool = await targetDatabase(postgres, SUPERUSER_PASSWORD.reveal());
-  const { scope, target } = catalogueEntries(postgres.port);
-  const design = designOf([scope], target);
+  const { scope, target } = catalogueEntries(postgres.port, tls);
+  const design = designOf([scope], target, files?.caFile);
   const adminToken = await bao.admin.login();
-  const admin = await openAdministrator({ address: bao.address }, adminToken);
+  const admin = await openAdministrator({ address: bao.address, caFile: bao.caFile }, adminToken);
   const passwords = new Map([['orders', new SecretText(FIRST_ADMIN_PASSWORD)]]);
   const applied = await applyBackend(admin, design, passwords);
   if (!applied.ok) throw new Error(`${applied.failure.at}: ${applied.failure.message}`);
@@ -122,13 +126,13 @@ export async function startWorld(): Promise<World> {
   };
 }
 
-export function designOf(scopes: readonly Scope[], target: Target): BackendDesign {
+export function designOf(scopes: readonly Scope[], target: Target, caFile?: string): BackendDesign {
   return designBackend({
     installation: INSTALLATION,
     scopes,
     targets: new Map([[target.name, target]]),
     statements: () => STATEMENTS,
-    caOf: () => undefined,
+    caFileOf: () => caFile,
   });
 }
 
@@ -140,7 +144,7 @@ function connectTo(
 ): Promise<Backend> {
   const log = pino({ level: 'debug' }, { write: (line: string) => void logged.push(line) });
   return connectBackend(
-    { address: bao.address, ...logins, ...other },
+    { address: bao.address, caFile: bao.caFile, ...logins, ...other },
     { clock: systemClock, ids: systemIds(systemClock), log },
   );
 }
@@ -168,7 +172,7 @@ async function targetDatabase(postgres: EmbeddedPostgres, password: string): Pro
   return pool;
 }
 
-function catalogueEntries(port: number): { scope: Scope; target: Target } {
+function catalogueEntries(port: number, tls: boolean): { scope: Scope; target: Target } {
   const login = (username: string, secret: string) => ({ username, secret });
   const target = Target.parse({
     name: 'orders',
@@ -176,7 +180,7 @@ function catalogueEntries(port: number): { scope: Scope; target: Target } {
     kind: 'postgres',
     database: 'orders',
     client: { host: '127.0.0.1', port, sslmode: 'disable' },
-    tls: 'disable',
+    tls: tls ? 'verify-full' : 'disable',
     backend: { mount: 'agents-db', config: 'orders' },
     admin: { username: 'bao_admin' },
     groups: ['orders_ro'],
