@@ -45,7 +45,7 @@ function victim(installation: string): Routine {
   return {
     ...STEP,
     name: 'victim',
-    declared: 'credential text, out role oid, out can_login boolean, out refused text',
+    declared: 'credential text, out role oid, out refused text',
     identity: 'text',
     definer: false,
     settings: [],
@@ -57,15 +57,12 @@ begin
   if credential is null or credential !~ ${quoteLiteral(namePattern(installation))} then
     raise exception 'this is not a name of installation ${installation}' using errcode = '${REFUSED_NAME}';
   end if;
-  select r.oid, r.rolcanlogin, r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication
+  select r.oid, r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication
     or r.rolbypassrls as mighty into found from pg_roles r where r.rolname = credential;
   role := found.oid;
   if found.mighty then
     refused := 'the role has attributes that no credential of ours ever has';
   end if;
-  -- Without CONNECT on any database a role cannot log in, whatever its attributes say.
-  can_login := coalesce(found.rolcanlogin and exists (select from pg_database d
-    where d.datallowconn and has_database_privilege(found.oid, d.oid, 'CONNECT')), false);
 end
 `,
   };
@@ -81,10 +78,10 @@ declare
   found record;
 begin
   ${PATIENCE}
-  select * into found from ${schema}.victim(credential);
+  -- The name is checked before anything is written; its role may still be on its way.
+  perform ${schema}.victim(credential);
   begin
-    insert into ${schema}.name as n (name, role, ended_at)
-      values (credential, found.role, clock_timestamp())
+    insert into ${schema}.name as n (name, ended_at) values (credential, clock_timestamp())
       on conflict (name) do update set ended_at = coalesce(n.ended_at, excluded.ended_at)
       returning n.role into role;
   exception when lock_not_available or deadlock_detected then
@@ -93,7 +90,6 @@ begin
     at := clock_timestamp();
     return;
   end;
-  -- The insert may have waited for the one that made the role.
   select * into found from ${schema}.victim(credential);
   if found.role is not null and found.role is distinct from role then
     update ${schema}.name n set role = found.role where n.name = credential;
@@ -169,7 +165,7 @@ declare
   ours oid[];
   remaining oid[];
   started timestamptz := clock_timestamp();
-  pause double precision := 0.001;
+  looks integer := 0;
 begin
   select array_agg(n.role) into ours from ${schema}.name n
     where n.role = any (victims) and not exists (select from pg_roles r where r.oid = n.role
@@ -185,8 +181,8 @@ begin
       into remaining from pg_stat_get_activity(null) s where s.usesysid = any (ours);
     exit when remaining is null or clock_timestamp() > started + make_interval(secs =>
       least(coalesce(patience_ms, ${KICK_PATIENCE_MS}), ${KICK_PATIENCE_MS}) / 1000.0);
-    perform pg_sleep(pause);
-    pause := least(pause * 2, 0.016);
+    looks := looks + 1;
+    perform pg_sleep(case when looks <= 10 then 0.001 else 0.01 end);
   end loop;
   perform pg_stat_clear_snapshot();
   return coalesce(remaining, '{}');
@@ -249,11 +245,16 @@ begin
       when others then
         reason := left(sqlerrm, 200);
     end;
-    -- Somebody else's ending may have won meanwhile, which also looks like an error here.
-    select * into found from ${schema}.victim(credential);
   end if;
-  state := case when found.role is null then 'gone'
-    when found.refused is not null or found.can_login then 'alive' else 'disabled' end;
+  -- Somebody else's ending may have won meanwhile, which also looks like an error above. Without
+  -- CONNECT on any database a role cannot log in, whatever its attributes say.
+  select case when r.rolcanlogin and exists (select from pg_database d
+      where d.datallowconn and has_database_privilege(r.oid, d.oid, 'CONNECT'))
+    then 'alive' else 'disabled' end into state from pg_roles r where r.rolname = credential;
+  if found.refused is not null and state is not null then
+    state := 'alive';
+  end if;
+  state := coalesce(state, 'gone');
   if state = 'gone' then
     reason := null;
   else

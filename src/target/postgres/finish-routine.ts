@@ -54,6 +54,10 @@ export function finishRoutine(installation: string): Routine {
       reasons[i] := step.reason;
       done[i] := step.state in ('nothing', 'refused');`,
     )}
+    -- "Nothing, and nothing will be" must outlive a crash; for the others a later step is flushed.
+    if not ('nothing' = any (closings)) then
+      ${LATER_FLUSHED}
+    end if;
     commit;
     ${LATER_FLUSHED}
     ${forAll(`closings[i] = 'alive'`, `perform ${schema}.strip(names[i], ${PATIENCE});`)}

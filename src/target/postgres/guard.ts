@@ -6,6 +6,8 @@ import { schemaOf } from './schema-name.ts';
 import type { WarmConnections } from './warm-connections.ts';
 import { TargetUnreachable } from '../target-unreachable.ts';
 
+/** Asking for overdue names, which every sweep does, also forgets old ones every so many times. */
+const TIDY_EVERY = 600;
 /** Names in one call: larger batches gain little and make each name wait for more others. */
 const BATCH_MAX = 25;
 
@@ -50,6 +52,8 @@ export function postgresGuard(
     text: `select * from ${schema}.list() where deadline < pg_catalog.clock_timestamp()
       order by can_login desc, deadline limit $1`,
   };
+  const tidy = { name: 'tidy', text: `select ${schema}.tidy()` };
+  let asked = 0;
   const now = { name: 'now', text: 'select pg_catalog.clock_timestamp() as now' };
 
   const run = async (names: readonly string[]): Promise<readonly Ending[]> => {
@@ -75,6 +79,7 @@ export function postgresGuard(
       return queue.ask(names);
     },
     async overdue(limit) {
+      if (asked++ % TIDY_EVERY === 0) await connections.ask(tidy, []);
       return (await connections.ask<ListedRow>(overdue, [limit])).map(guardedName);
     },
     async list() {

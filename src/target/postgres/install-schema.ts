@@ -36,10 +36,10 @@ export function schemaSteps(plan: TargetInstallation): readonly InstallStep[] {
 function tableStep(schema: string, { name, sql }: Table, owner: string): InstallStep {
   const qualified = `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
   return {
-    what: `table ${schema}.${name}`,
+    what: `${schema}.${name}`,
     look: `select case when to_regclass(${quoteLiteral(qualified)}) is null
       then 'created' else 'unchanged' end as state`,
-    make: [sql, `alter table ${qualified} owner to ${owner}`],
+    make: [`set local role ${owner}`, sql, 'reset role'],
   };
 }
 

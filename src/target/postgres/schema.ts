@@ -24,7 +24,7 @@ export function routines(installation: string): readonly Routine[] {
 /** A table of the schema, by name. */
 export type Table = { readonly name: string; readonly sql: string };
 
-/** The tables, in the order of their making. */
+/** The tables and their indexes, in the order of their making. */
 export function tables(installation: string): readonly Table[] {
   const schema = quoteIdentifier(schemaOf(installation));
   return [
@@ -55,5 +55,6 @@ export function tables(installation: string): readonly Table[] {
         role oid,
         ended_at timestamptz)`,
     },
+    { name: 'name_role', sql: `create index name_role on ${schema}.name (role)` },
   ];
 }
