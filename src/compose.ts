@@ -88,7 +88,7 @@ function openLiveCatalogue(settings: Settings, secrets: Secrets) {
     load() {
       const { configFolder: folder, publicUrl, addresses } = settings;
       const resolve = (name: string) => addresses.get(name);
-      return loadCatalogue({ folder, settings: { publicUrl, resolve } });
+      return loadCatalogue({ folder, settings: { publicUrl, resolve }, now: clock.now() });
     },
     compile(catalogue) {
       const missing = missingSecrets(catalogue, secrets);
@@ -142,7 +142,13 @@ async function join(
     installation,
     catalogue: live,
     policies: () => live.compiled(),
-    authenticator: createAuthenticator({ catalogue: live, publicUrl, clock, log }),
+    authenticator: createAuthenticator({
+      catalogue: live,
+      publicUrl,
+      clock,
+      log,
+      baseFolder: settings.configFolder,
+    }),
     ledger,
     minter: backend.minter,
     reaper: backend.reaper,
