@@ -25,7 +25,7 @@ export type Endpoint = (call: Call) => Promise<Result<Answer, Failure>>;
 
 export type Serving = {
   readonly face: Face;
-  /** True for calls that change something: one line at level `info` each, else at `debug`. */
+  /** True for calls that change something: each leaves a line at level `info`. */
   readonly changes: boolean;
   /** Another rendering of failures than the face's own. */
   readonly render?: (failure: Failure) => Answer;
@@ -66,7 +66,7 @@ async function answerCall(
   const seconds = (clock.monotonicMs() - begun) / 1000;
   const route = routeOf(request);
   metrics.answered(route, answer.status, seconds);
-  log[changes ? 'info' : 'debug'](
+  log[levelOf(answer.status, changes)](
     {
       request_id: requestId,
       route,
@@ -106,6 +106,12 @@ async function clearUp(answer: Answer, requestId: string, { log }: HttpParts): P
       'could not clear up a lost answer',
     );
   }
+}
+
+/** Reads are quiet, unless they show that something is broken or that somebody tries doors. */
+function levelOf(status: number, changes: boolean): 'debug' | 'info' | 'warn' {
+  if (status >= 500) return 'warn';
+  return changes || status === 401 || status === 403 ? 'info' : 'debug';
 }
 
 function told({ reason, field, decisionId, policyIds }: Failure) {

@@ -16,6 +16,8 @@ export async function readBody(
   maxBytes: number,
   clock: Clock,
 ): Promise<Result<Buffer, Failure>> {
+  // Cut while we were busy with its headers: none of the events below comes any more.
+  if (request.destroyed) return fail(incomplete());
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > maxBytes + REQUEST_BOUNDS.discardBytes) return fail(tooLarge(maxBytes));
   const deadline = new AbortController();
@@ -41,7 +43,6 @@ function collect(request: IncomingMessage, maxBytes: number): Promise<Result<Buf
       resolve(size > maxBytes ? fail(tooLarge(maxBytes)) : succeed(Buffer.concat(chunks))),
     );
     request.once('error', () => resolve(fail(incomplete())));
-    request.once('close', () => resolve(fail(incomplete())));
   });
 }
 

@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../foundation/clock.ts';
+import { faultOf } from '../foundation/fault.ts';
 import { createApplication } from './application.ts';
 import type { TrustProxy } from './application.ts';
 import { createInFlight } from './in-flight.ts';
@@ -37,11 +38,13 @@ const CLOSING_MS = 200;
 
 /** The request-driven half of the broker. */
 export function createHttpServer(options: HttpOptions): HttpServer {
-  const { clock, tls, trustProxy } = options;
+  const { clock, log, tls, trustProxy } = options;
   const inFlight = createInFlight();
   const application = createApplication(options, inFlight, trustProxy);
   const server = bounded(tls ? createTlsServer(NODE_OPTIONS) : createServer(NODE_OPTIONS));
   server.on('request', application.handler);
+  // A connection that cannot be accepted (no descriptors left) must not end the process.
+  server.on('error', (thrown) => log.error({ fault: faultOf(thrown) }, 'listener failed'));
   const sockets = openSockets(server);
 
   async function reloadTls(): Promise<void> {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../src/foundation/clock.ts';
 import type { Clock } from '../../src/foundation/clock.ts';
 import { succeed } from '../../src/foundation/result.ts';
-import { LEASE_ID, grant } from './support/examples.ts';
+import { LEASE_ID, TASK_ID, agentCaller, grant } from './support/examples.ts';
 import { dial, head } from './support/raw-socket.ts';
 import { FORM, asOperator, jsonOf, serving, stopAll } from './support/serving.ts';
 
@@ -65,6 +65,26 @@ describe('a body', () => {
     await until(() => lines.join('').includes('body_incomplete'));
     expect(exchanges()).toBe(0);
     expect((await exchange(FORM)).status).toBe(200);
+  });
+
+  test('that is cut while the caller is being identified is noticed at once', async () => {
+    const { port, lines } = await serving({
+      authenticator: {
+        agent: async () => {
+          await systemClock.sleep(150);
+          return succeed(agentCaller);
+        },
+        operator: () => Promise.reject(new Error('not asked')),
+      },
+    });
+    const { socket } = dial(
+      port,
+      `POST /v1/tasks/${TASK_ID}/complete HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n` +
+        'Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
+    );
+    await systemClock.sleep(50);
+    socket.destroy();
+    await until(() => lines.join('').includes('body_incomplete'));
   });
 
   test('that is announced as huge is refused before it comes', async () => {

@@ -53,6 +53,31 @@ describe('openid-client, unmodified', () => {
     });
   });
 
+  test('sees the reason of a body that is too large, whose status is not 400', async () => {
+    const { url } = await serving();
+    const config = await openid.discovery(new URL(url), 'agent-1', undefined, openid.None(), {
+      algorithm: 'oauth2',
+      execute: [openid.allowInsecureRequests],
+    });
+    const padding = 'x'.repeat(64 * 1024);
+    await expect(
+      openid.genericGrantRequest(config, GRANT, { ...asked, padding }),
+    ).rejects.toMatchObject({ status: 413, cause: { error_reason: 'body_too_large' } });
+  });
+
+  test('tells only that the server failed when something behind us is out of reach', async () => {
+    const { url } = await serving({
+      exchange: () => Promise.resolve(fail(failure('ledger_unreachable', 'away'))),
+    });
+    const config = await openid.discovery(new URL(url), 'agent-1', undefined, openid.None(), {
+      algorithm: 'oauth2',
+      execute: [openid.allowInsecureRequests],
+    });
+    await expect(openid.genericGrantRequest(config, GRANT, asked)).rejects.toMatchObject({
+      code: 'OAUTH_RESPONSE_IS_NOT_CONFORM',
+    });
+  });
+
   test('revokes, authenticated by an SVID', async () => {
     const revoked: SecretText[] = [];
     const { url } = await serving({

@@ -233,6 +233,23 @@ describe('who may call', () => {
   );
 });
 
+describe('the log', () => {
+  test('is quiet about reads, tells of refusals and warns of what is broken', async () => {
+    const { url, lines } = await serving({
+      listTasks: () => Promise.resolve(fail(failure('ledger_unreachable', 'away'))),
+    });
+    await fetch(`${url}/v1/leases`, { headers: asOperator });
+    await fetch(`${url}/v1/leases`, { headers: asAgent });
+    await fetch(`${url}/v1/tasks`, { headers: asOperator });
+    const told = lines.map((line) => JSON.parse(line) as { level: number; status: number });
+    expect(told.map(({ level, status }) => [status, level])).toEqual([
+      [200, 20],
+      [403, 30],
+      [503, 40],
+    ]);
+  });
+});
+
 describe('lists', () => {
   async function filtering() {
     const asked: { filter: LeaseFilter; limit: number; cursor: string | null }[] = [];
