@@ -5,10 +5,14 @@ import type { Catalogue } from './catalogue/catalogue.ts';
 import type { Target } from './catalogue/target.ts';
 import { systemClock } from './foundation/clock.ts';
 import { systemIds } from './foundation/ids.ts';
+import type { Ids } from './foundation/ids.ts';
 import type { Log } from './foundation/log.ts';
 import { SecretText } from './foundation/secret-text.ts';
 import { administerLedger } from './ledger/provision/administer-ledger.ts';
-import type { LedgerPasswords, LedgerRole } from './ledger/provision/ledger-roles.ts';
+import type { LedgerAdministration } from './ledger/provision/administer-ledger.ts';
+import { ROLE_KEYS } from './ledger/provision/ledger-roles.ts';
+import type { LedgerRole } from './ledger/provision/ledger-roles.ts';
+import type { LedgerAddress } from './ledger/postgres/ledger-address.ts';
 import { openAdministrator } from './mint/provision/administrator.ts';
 import type { BackendAddress } from './mint/provision/administrator.ts';
 
@@ -57,7 +61,7 @@ export async function openBackend(
       if (url) clients.set(target.name, await connected(target, url));
     }
     const ledger = await ledgerAdministration(admins, secrets, ids, log);
-    const parts = { catalogue, ledger, targets: clients, backend, secrets, caOf, ids };
+    const parts = { catalogue, ledger, targets: clients, backend, secrets, ids };
     return { parts, close };
   } catch (thrown) {
     await close();
@@ -66,31 +70,44 @@ export async function openBackend(
 }
 
 async function ledgerAdministration(
-  { ledger }: Administrators,
+  admins: Administrators,
   secrets: SecretStore,
-  ids: BackendParts['ids'],
+  ids: Ids,
   log: Log,
 ): Promise<BackendParts['ledger']> {
-  const { url, caFile, database } = ledger;
-  const password = async (role: LedgerRole) =>
-    passwordIn(await secrets.read(LEDGER_URLS[role])) ?? new SecretText(ids.password());
-  const passwords: LedgerPasswords = {
-    owner: await password('owner'),
-    app: await password('app'),
-    reader: await password('reader'),
-  };
-  const admin = { url, ...(caFile === undefined ? {} : { caFile }) };
-  const administration = administerLedger({ admin, database, passwords, ids, log });
+  const administration = await openLedgerAdministration(admins, secrets, ids, log);
   return {
     ...administration,
     async apply() {
       // Kept first: a run that breaks off leaves no login that nobody knows.
-      for (const role of ['owner', 'app', 'reader'] as const) {
+      for (const role of ROLE_KEYS) {
         await secrets.write(LEDGER_URLS[role], administration.address(role).url);
       }
       return administration.apply();
     },
   };
+}
+
+/** The ledger with an administrator's rights; passwords that are not kept yet are made. */
+export async function openLedgerAdministration(
+  { ledger }: Pick<Administrators, 'ledger'>,
+  secrets: Pick<SecretStore, 'read'>,
+  ids: Ids,
+  log: Log,
+): Promise<LedgerAdministration> {
+  const password = async (role: LedgerRole) =>
+    passwordIn(await secrets.read(LEDGER_URLS[role])) ?? new SecretText(ids.password());
+  const passwords = {
+    owner: await password('owner'),
+    app: await password('app'),
+    reader: await password('reader'),
+  };
+  const { database } = ledger;
+  return administerLedger({ admin: ledgerAddress(ledger), database, passwords, ids, log });
+}
+
+export function ledgerAddress({ url, caFile }: Administrators['ledger']): LedgerAddress {
+  return { url, ...(caFile === undefined ? {} : { caFile }) };
 }
 
 function passwordIn(url: SecretText | undefined): SecretText | undefined {

@@ -117,5 +117,5 @@ function openBaoProblem({ at, message }: ProvisionProblem): BackendProblem {
 }
 
 export function administratorMissing(where: string): BackendProblem {
-  return { where, detail: 'no administrator was given for it (--target <name>=<file>).' };
+  return { where, detail: 'no administrator was given for it (--target-admin <name>=<file>).' };
 }

@@ -1,5 +1,4 @@
 import type { Catalogue } from '../catalogue/catalogue.ts';
-import type { Target } from '../catalogue/target.ts';
 import type { Ids } from '../foundation/ids.ts';
 import type { SecretText } from '../foundation/secret-text.ts';
 import type { Administrator as BackendAdministrator } from '../mint/provision/administrator.ts';
@@ -51,8 +50,6 @@ export type BackendParts = {
   readonly targets: ReadonlyMap<string, TargetAdministrator>;
   readonly backend: BackendAdministrator;
   readonly secrets: SecretStore;
-  /** PEM text of a target's authorities; undefined where it needs none of its own. */
-  readonly caOf: (target: Target) => string | undefined;
   readonly ids: Ids;
 };
 

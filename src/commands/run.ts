@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
+import { registerBackend } from './backend.ts';
 import { registerDemo } from './demo.ts';
+import { registerDoctor } from './doctor.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 import { registerCheck } from './check.ts';
 import type { CheckIo } from './check.ts';
@@ -39,6 +41,8 @@ async function createProgram(): Promise<Command> {
   registerMigrate(program);
   registerCheck(program, checkIo);
   registerLeases(program);
+  registerBackend(program);
+  registerDoctor(program);
   registerQuery(program);
   registerDemo(program);
   return program;
@@ -47,11 +51,13 @@ async function createProgram(): Promise<Command> {
 function checkIo(): CheckIo {
   const set = environment();
   const publicUrl = set['MAYFLY_PUBLIC_URL'];
+  const configFolder = set['MAYFLY_CONFIG_DIR'];
   return {
     print,
     resolve: (name) => set[`MAYFLY_ADDRESS_${name}`],
     now: systemClock.now(),
     ...(publicUrl === undefined ? {} : { publicUrl }),
+    ...(configFolder === undefined ? {} : { configFolder }),
   };
 }
 

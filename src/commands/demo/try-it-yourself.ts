@@ -12,7 +12,7 @@ export async function commandsToPaste(world: World, mayfly: string): Promise<rea
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const agent = await tokenRequest(world, folder, RECONCILER, world.publicUrl);
   const person = await tokenRequest(world, folder, 'operator', `${world.publicUrl}/operators`);
-  const at = (name: string) => relative(process.cwd(), join(folder, name)) || name;
+  const at = (name: string) => shortest(join(folder, name));
   const keep = `node -e 'process.stdout.write(JSON.parse(fs.readFileSync(0)).access_token)'`;
   const broker = world.publicUrl;
   return [
@@ -54,5 +54,11 @@ async function tokenRequest(
     `data = "resource=${audience}"`,
   ];
   await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });
-  return relative(process.cwd(), file);
+  return shortest(file);
+}
+
+/** As it is typed in the working folder. */
+function shortest(file: string): string {
+  const fromHere = relative(process.cwd(), file);
+  return fromHere.startsWith('..') ? file : fromHere;
 }
