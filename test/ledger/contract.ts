@@ -107,7 +107,10 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
 
     test('a life of less than two seconds is refused, and worth another try', async () => {
       const short = (facts: Parameters<typeof admission>[0], ms: number) =>
-        admission(facts, { lease: { deadline: inSeconds(facts.now, ms / 1000) } });
+        admission(facts, {
+          lease: { deadline: inSeconds(facts.now, ms / 1000) },
+          task: { identifier: 'short' },
+        });
       const refused = await first.openLease(agent(), 'short', (facts) => ({
         ok: true,
         value: short(facts, 1_999),
@@ -167,6 +170,16 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       const other = await open(first);
       await expect(first.recordMint({ ...record, leaseId: other.lease.id })).rejects.toThrow();
     });
+  });
+
+  test('a task of another identifier than the one asked about is not opened', async () => {
+    const one = agent();
+    const other = first.openLease(one, 'asked', (facts) => ({
+      ok: true,
+      value: admission(facts, { task: { identifier: 'another' } }),
+    }));
+    await expect(other).rejects.toThrow(TypeError);
+    expect((await first.tasks({ agentId: one.id }, 1, null)).items).toEqual([]);
   });
 
   describe('recording a mint', () => {

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
 import { failure } from '../../src/foundation/failure.ts';
 import { fail, succeed } from '../../src/foundation/result.ts';
 import type { Admit, Ledger } from '../../src/ledger/ledger.ts';
-import { active, admission, AGENT, death, ids, minted, open } from './support/examples.ts';
+import { active, admission, AGENT, death, minted, open } from './support/examples.ts';
 import { startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 
@@ -61,13 +62,17 @@ describe('caps under concurrency', () => {
   });
 
   test('agents do not wait for each other', async () => {
-    const [held] = await Promise.all([
-      first.openLease(AGENT, 'held', (facts) => succeed(admission(facts))),
-      ...Array.from({ length: 10 }, () =>
-        open(second, { agent: { id: `agent-${ids.uuid()}`, owner: 'x' } }),
-      ),
-    ]);
-    expect(held.ok).toBe(true);
+    const client = new pg.Client({ connectionString: server.adminUrl(ledger.database).reveal() });
+    await client.connect();
+    await open(first);
+    await client.query('begin');
+    await client.query('select from mayfly.agent where id = $1 for update', [AGENT.id]);
+    let opened = false;
+    const waiting = open(first).then(() => (opened = true));
+    await open(second, { agent: { id: 'report-writer', owner: 'x' } });
+    expect(opened).toBe(false);
+    await client.end();
+    await waiting;
   });
 });
 

@@ -48,6 +48,7 @@ export async function openLease(
       const facts = await lockAndReadFacts(transaction, agent.id, identifier);
       const admitted = admit(facts);
       if (!admitted.ok) throw new Refusal(admitted.failure);
+      refuseOther(identifier, admitted.value);
       return await write(transaction, ledger, agent, facts, admitted.value);
     });
     return succeed(opened);
@@ -73,6 +74,12 @@ async function write(
   if (facts.task?.endedAt === null) await endTimedOut(on, facts.task.id);
   const task = await insertTask(on, agent, openTask, admission.lease.instance);
   return { lease: await insertLease(on, ledger, agent, task.id, admission), task };
+}
+
+/** The facts were read, and locked, for one identifier: a task of another was not looked at. */
+function refuseOther(identifier: string, { openTask }: Admission): void {
+  if (openTask === null || openTask.identifier === identifier) return;
+  throw new TypeError('the admitted task has another identifier than the one asked about');
 }
 
 function refuseTooLate(deadline: Date, now: Date): void {

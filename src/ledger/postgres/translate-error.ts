@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import pg from 'pg';
 import { LedgerUnreachable } from '../ledger.ts';
 
@@ -41,7 +42,7 @@ export function translateError(error: unknown): { error: Error; drop: boolean } 
     return { error, drop: false };
   }
   if (error instanceof pg.DatabaseError) return translateDatabaseError(error);
-  if (!(error instanceof Error)) return { error: new Error('not an error'), drop: true };
+  if (!types.isNativeError(error)) return { error: new Error('not an error'), drop: true };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code !== '' && !code.startsWith('ERR_INVALID_ARG')) {
     return { error: new LedgerUnreachable(`The ledger cannot be reached: ${code}.`), drop: true };
