@@ -127,6 +127,22 @@ describe('OpenBao stopped inside its transaction', () => {
     await stopped.end().catch(() => undefined);
   });
 
+  test('nobody else waits for it: others of the same group are minted and ended', async () => {
+    const stopped = await world.connect(world.plan.admin.username, world.plan.admin.password);
+    const others = await Promise.all(Array.from({ length: 30 }, () => mint(world)));
+    const name = newName();
+    await stopped.query('begin');
+    await stopped.query(await creation(name, secret()));
+    const begun = systemClock.monotonicMs();
+    const held = world.access.guard.end([name]);
+    const endings = await Promise.all(others.map((other) => world.access.guard.end([other.name])));
+    expect(systemClock.monotonicMs() - begun).toBeLessThan(1_500);
+    expect(endings.flat().filter(({ ended }) => !ended)).toEqual([]);
+    await held;
+    await stopped.end();
+    await expectGone(world, (await mint(world)).name);
+  });
+
   test('without that time-out it is kept for as long as it likes', async () => {
     const stopped = await world.connect(world.plan.admin.username, world.plan.admin.password);
     await stopped.query('set idle_in_transaction_session_timeout = 0');

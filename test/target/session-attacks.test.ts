@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Socket } from 'node:net';
 import type pg from 'pg';
 import { systemClock } from '../../src/foundation/clock.ts';
 import { connectTarget } from '../../src/target/postgres/connect-target.ts';
@@ -132,6 +133,44 @@ describe('open cursor', () => {
     await expectGone(world, credential.name);
     expect(await answers(session)).toBe(false);
     expect(await world.access.guard.list()).toEqual([]);
+  });
+});
+
+describe('sessions that do not want to go', () => {
+  test.each([
+    [
+      'one that catches every error',
+      `do $$ begin loop begin perform pg_sleep(10); exception when others then null; end; end loop; end $$`,
+    ],
+    ['one that computes', 'select count(*) from generate_series(1, 1e12::bigint)'],
+    ['one that waits for a lock', 'select pg_advisory_lock(1)'],
+  ])(
+    '%s',
+    async (_what, sql) => {
+      await world.root.query('select pg_advisory_lock(1)');
+      await eachRound(async () => {
+        const { name, password } = await mint(world);
+        const session = await world.connect(name, password);
+        session.query(sql).catch(() => undefined);
+        await systemClock.sleep(20);
+        await expectGone(world, name);
+      });
+      await world.root.query('select pg_advisory_unlock(1)');
+    },
+    PATIENCE_MS,
+  );
+
+  test('one whose client does not read what it asked for', async () => {
+    const { name, password } = await mint(world);
+    const session = await world.connect(name, password);
+    session
+      .query(`select repeat('x', 1000000) from generate_series(1, 1000)`)
+      .catch(() => undefined);
+    const { stream } = (session as unknown as { connection: { stream: Socket } }).connection;
+    stream.pause();
+    await systemClock.sleep(200);
+    await expectGone(world, name);
+    stream.destroy();
   });
 });
 

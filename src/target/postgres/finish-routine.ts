@@ -3,8 +3,6 @@ import { LOCK_PATIENCE_MS } from './routine.ts';
 import type { Routine } from './routine.ts';
 import { schemaOf } from './schema-name.ts';
 
-/** Times that all steps are gone through; what still stands then is answered as not ended. */
-const PASSES = 3;
 /**
  * Milliseconds that one step of a batch waits for locks in all, before it asks for each further
  * lock with the short patience: a few hostile holders must not delay everybody else's ending.
@@ -19,7 +17,8 @@ const PATIENCE = `case when pg_catalog.clock_timestamp() > started + interval '$
 const START = `started := pg_catalog.clock_timestamp();`;
 
 /**
- * Ends many names in one round trip, each step for all of them before its commit. It has neither
+ * Ends many names in one round trip, each step for all of them before its commit, and goes through
+ * all steps again, up to `passes` times, for those that still stand. It has neither
  * SECURITY DEFINER nor settings of its own, since only then may a procedure commit: the guard calls
  * it with its own narrow rights, and the steps have theirs.
  */
@@ -39,13 +38,13 @@ export function finishRoutine(installation: string): Routine {
   return {
     kind: 'procedure',
     name: 'finish',
-    declared: 'credentials text[], inout answer jsonb',
-    identity: 'text[], jsonb',
+    declared: 'credentials text[], passes integer, inout answer jsonb',
+    identity: 'text[], integer, jsonb',
     definer: false,
     settings: [],
     for: 'guard',
     body: `${PREPARE}
-  for pass in 1..${PASSES} loop
+  for pass in 1..passes loop
     ${forAll(
       `closings[i] = 'in_flight'`,
       `select * into step from ${schema}.close(names[i], ${PATIENCE});

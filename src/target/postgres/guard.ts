@@ -11,6 +11,9 @@ const TIDY_EVERY = 600;
 /** Names in one call: larger batches gain little and make each name wait for more others. */
 const BATCH_MAX = 25;
 
+/** Times that a name which stood is gone through all steps again, before it is answered so. */
+const PATIENT_PASSES = 2;
+
 type Answer = {
   readonly now: string;
   readonly server: string;
@@ -34,7 +37,8 @@ type ListedRow = {
 
 /**
  * The guard over its login's connections. Endings that are asked for while all of them are busy
- * are joined into batches.
+ * are joined into batches. Names that a holder or a stopped mint keeps locked are tried again one
+ * by one, at most one at a time: they wait for each other, and nobody else waits for them.
  *
  * @param expectedServer answers of any other server are refused; undefined: the first is believed
  */
@@ -45,7 +49,7 @@ export function postgresGuard(
   expectedServer?: string,
 ): Guard {
   const schema = quoteIdentifier(schemaOf(installation));
-  const finish = { name: 'finish', text: `call ${schema}.finish($1, null)` };
+  const finish = { name: 'finish', text: `call ${schema}.finish($1, $2, null)` };
   const list = { name: 'list', text: `select * from ${schema}.list()` };
   const overdue = {
     name: 'overdue',
@@ -56,8 +60,8 @@ export function postgresGuard(
   let asked = 0;
   const now = { name: 'now', text: 'select pg_catalog.clock_timestamp() as now' };
 
-  const run = async (names: readonly string[]): Promise<readonly Ending[]> => {
-    const [row] = await connections.ask<{ answer: Answer }>(finish, [[...new Set(names)]]);
+  const run = async (names: readonly string[], passes: number): Promise<readonly Ending[]> => {
+    const [row] = await connections.ask<{ answer: Answer }>(finish, [[...new Set(names)], passes]);
     if (row === undefined) throw new TargetUnreachable('the guard gave no answer');
     if (expectedServer !== undefined && row.answer.server !== expectedServer) {
       throw new TargetUnreachable(
@@ -67,7 +71,8 @@ export function postgresGuard(
     const endings = new Map(endingsOf(row.answer).map((ending) => [ending.name, ending]));
     return names.flatMap((name) => endings.get(name) ?? []);
   };
-  const queue = joinCalls(lanes, BATCH_MAX, run);
+  const swift = joinCalls(lanes, BATCH_MAX, (names: readonly string[]) => run(names, 1));
+  const patient = joinCalls(1, 1, (names: readonly string[]) => run(names, PATIENT_PASSES));
 
   return {
     async end(names) {
@@ -76,7 +81,14 @@ export function postgresGuard(
           throw new RangeError(`the guard of installation ${installation} ends only its own names`);
         }
       }
-      return queue.ask(names);
+      const endings = await swift.ask(names);
+      return Promise.all(
+        endings.map(async (ending) => {
+          if (ending.ended) return ending;
+          const [again] = await patient.ask([ending.name]);
+          return again ?? ending;
+        }),
+      );
     },
     async overdue(limit) {
       if (asked++ % TIDY_EVERY === 0) await connections.ask(tidy, []);
