@@ -70,10 +70,8 @@ async function version(): Promise<string> {
 function report(thrown: unknown): number {
   // Commander has printed its own sentence; help and version end here as well, with 0.
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (thrown instanceof CommandFailure) {
-    tell(`mayfly: ${thrown.message}`);
-    return thrown.exitCode;
-  }
-  tell(`mayfly: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
-  return EXIT.failed;
+  const { message, stack } = thrown instanceof Error ? thrown : new Error(String(thrown));
+  tell(`mayfly: ${message}`);
+  if (environment()['MAYFLY_LOG_LEVEL'] === 'debug' && stack !== undefined) tell(stack);
+  return thrown instanceof CommandFailure ? thrown.exitCode : EXIT.failed;
 }

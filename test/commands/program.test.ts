@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runMayfly } from '../support/run-mayfly.ts';
+import type { Run } from '../support/run-mayfly.ts';
+
+/** A port of loopback on which nothing listens. */
+const NOBODY = '127.0.0.1:1';
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mayfly-program-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function fileWith(content: string): Promise<string> {
+  const file = join(folder, `${content.length}-${content.charCodeAt(0)}`);
+  await writeFile(file, content, { mode: 0o600 });
+  return file;
+}
+
+function expectOneSentence(run: Run): void {
+  expect(run.out).toBe('');
+  expect(run.err).not.toMatch(/\n\s+at /);
+  expect(run.err.trim()).not.toBe('');
+}
+
+describe('help', () => {
+  test('names every command, and each command says what it takes and how it ends', async () => {
+    const { code, out } = await runMayfly(['--help']);
+    expect(code).toBe(0);
+    const commands = ['serve', 'migrate', 'check', 'leases', 'doctor', 'query', 'demo'];
+    for (const command of [...commands, 'backend']) expect(out).toContain(`\n  ${command} `);
+    const asked = [...commands.map((name) => [name]), ['backend', 'plan'], ['backend', 'apply']];
+    const answers = await Promise.all(asked.map((names) => runMayfly([...names, '--help'])));
+    for (const answer of answers) {
+      expect(answer.code).toBe(0);
+      expect(answer.out).toMatch(/Exit status: 0/);
+    }
+  });
+});
+
+describe('what was typed wrong ends with 2 and one clear answer', () => {
+  test.each([
+    ['an unknown command', ['nonsense'], /unknown command 'nonsense'/],
+    ['an unknown option', ['serve', '--nonsense'], /unknown option '--nonsense'/],
+    ['an operator without a token', ['leases'], /--token-file/],
+    ['a token file that is not there', ['leases', '--token-file', '/nowhere'], /\/nowhere/],
+    ['a credential that is none', ['query', 'select 1'], /No credential/],
+    ['doctor without administrators', ['doctor'], /--ledger-admin/],
+    ['migrate without a ledger', ['migrate'], /MAYFLY_LEDGER_OWNER_URL is not set/],
+  ])('%s', async (_what, args, said) => {
+    const run = await runMayfly(args, { input: 'nothing of use' });
+    expect(run.code).toBe(2);
+    expect(run.err).toMatch(said);
+    expectOneSentence(run);
+  });
+
+  test('serve reports every missing and every wrong setting at once', async () => {
+    const env = { MAYFLY_LISTEN_PORT: 'eighty', MAYFLY_PUBLIC_URI: 'https://x.example' };
+    const run = await runMayfly(['serve'], { env });
+    expect(run.code).toBe(2);
+    for (const name of ['LEDGER_URL', 'PUBLIC_URL', 'BACKEND_URL', 'LISTEN_PORT', 'PUBLIC_URI']) {
+      expect(run.err).toContain(`MAYFLY_${name} `);
+    }
+    expectOneSentence(run);
+  });
+});
+
+describe('what cannot be reached ends with 3', () => {
+  test('no broker', async () => {
+    const token = await fileWith('not-a-token');
+    const run = await runMayfly(['leases', '--url', `http://${NOBODY}`, '--token-file', token]);
+    expect(run.code).toBe(3);
+    expectOneSentence(run);
+  });
+
+  test('no ledger', async () => {
+    const env = { MAYFLY_LEDGER_OWNER_URL: `postgresql://owner:hush-hush@${NOBODY}/mayfly` };
+    const run = await runMayfly(['migrate'], { env });
+    expect(run.code).toBe(3);
+    expect(run.err).not.toContain('hush-hush');
+    expectOneSentence(run);
+  });
+
+  test('no database, and the credential is not repeated', async () => {
+    const uri = `postgresql://m-name:hush-hush@${NOBODY}/orders?sslmode=disable`;
+    const answer = JSON.stringify({ access_token: uri });
+    const run = await runMayfly(['query', 'select 1'], { input: answer });
+    expect(run.code).toBe(3);
+    expect(run.err).not.toContain('hush-hush');
+    expectOneSentence(run);
+  });
+
+  test('the stack of an error is shown to those who ask for it alone', async () => {
+    const env = { MAYFLY_LOG_LEVEL: 'debug' };
+    const run = await runMayfly(['leases', '--token-file', '/nowhere'], { env });
+    expect(run.err).toMatch(/\n\s+at /);
+  });
+});
