@@ -34,10 +34,10 @@ export type Backend = {
 };
 
 /**
- * Connections at a time of each identity. OpenBao does one thing at a time per database config, so
- * more would wait there instead of here, and its 503s come from too many of them.
+ * Connections at a time of each identity: several targets that hang, each with all the mints that
+ * it may have under way, must leave some for the others.
  */
-const MAX_SOCKETS = 64;
+const MAX_SOCKETS = 256;
 
 /** Logins, renewals and health keep moving when the other connections all wait. */
 const CONTROL_SOCKETS = 8;
@@ -58,7 +58,7 @@ export async function connectBackend(
   const session = (identity: 'minter' | 'reaper') =>
     openSession({ ...parts, log, identity, port: control, login: config[identity] });
   const sessions = { minter: session('minter'), reaper: session('reaper') };
-  const minter = openMinter({ port: minting, session: sessions.minter, log });
+  const minter = openMinter({ port: minting, session: sessions.minter, clock: parts.clock, log });
   return {
     minter,
     reaper: openReaper({ port: reaping, session: sessions.reaper, log }),

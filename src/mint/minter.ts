@@ -1,3 +1,4 @@
+import type { Clock } from '../foundation/clock.ts';
 import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import type { Log } from '../foundation/log.ts';
@@ -11,6 +12,8 @@ import { MINT } from './call-bounds.ts';
 import { mintOutcome } from './mint-outcome.ts';
 import { TokenReply } from './replies.ts';
 import type { Session } from './session.ts';
+import { openTurns } from './turns.ts';
+import type { Turns } from './turns.ts';
 import type { VaultPort, VaultResult } from './vault-port.ts';
 
 /** A minter that also knows what is under way, so that a graceful stop can wait for it. */
@@ -19,15 +22,23 @@ export type TrackedMinter = Minter & {
   idle(): Promise<void>;
 };
 
-export function openMinter(parts: {
-  readonly port: VaultPort;
-  readonly session: Session;
-  readonly log: Log;
-}): TrackedMinter {
+type Parts = { readonly port: VaultPort; readonly session: Session; readonly log: Log };
+
+/**
+ * Mints under way at a time per database config. OpenBao does one at a time there, so this many
+ * keep it busy; one target that hangs takes no more connections than these.
+ */
+const MINTS_PER_CONFIG = 32;
+
+/** Milliseconds in line for one of them: well below what a caller waits for a mint (10 s). */
+const TURN_WAIT_MS = 5_000;
+
+export function openMinter(parts: Parts & { readonly clock: Clock }): TrackedMinter {
+  const turns = openTurns(MINTS_PER_CONFIG, TURN_WAIT_MS, parts.clock);
   const underWay = new Set<Promise<unknown>>();
   const credential = (place: MintPlace, token: SecretText) => {
     const mint = withSpan('mint.credential', { 'mayfly.backend_role': place.role }, () =>
-      mintWith(parts, place, token),
+      mintInTurn(parts, turns, place, token),
     ).finally(() => underWay.delete(mint));
     underWay.add(mint);
     return mint;
@@ -43,8 +54,6 @@ export function openMinter(parts: {
     },
   };
 }
-
-type Parts = { readonly port: VaultPort; readonly session: Session; readonly log: Log };
 
 async function makeToken(
   { port, session, log }: Parts,
@@ -76,6 +85,29 @@ async function makeToken(
 
 function isLostConnection(result: VaultResult): boolean {
   return !result.ok && result.failure.kind === 'no_reply' && result.failure.wasReset;
+}
+
+async function mintInTurn(
+  parts: Parts,
+  turns: Turns,
+  place: MintPlace,
+  token: SecretText,
+): Promise<MintOutcome> {
+  const done = await turns.take(`${place.mount}/${place.config}`);
+  if (done === null) {
+    const detail = 'too many mints wait for this target already; try again later';
+    const retryAfterSeconds = TURN_WAIT_MS / 1000;
+    parts.log.warn({ mount: place.mount, config: place.config }, 'no turn for a mint');
+    return {
+      kind: 'unsent',
+      failure: failure('backend_unreachable', detail, { retryAfterSeconds }),
+    };
+  }
+  try {
+    return await mintWith(parts, place, token);
+  } finally {
+    done();
+  }
 }
 
 async function mintWith(

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { systemClock } from '../../src/foundation/clock.ts';
+import { systemClock, unixSeconds } from '../../src/foundation/clock.ts';
 import { SecretText } from '../../src/foundation/secret-text.ts';
 import type { MintPlace } from '../../src/mint/backend.ts';
 import type { Backend } from '../../src/mint/connect-backend.ts';
@@ -325,6 +326,48 @@ describe('sessions', () => {
     const still = await world.admin.port.read('auth/token/lookup-self', { token: second });
     expect(still.ok).toBe(true);
   });
+});
+
+test('a workload token logs in, and a rotated one is taken up', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwt = (life: number) => {
+    const now = unixSeconds(systemClock.now());
+    const claims = { iss: 'cluster', sub: 'broker', aud: 'bao', iat: now, exp: now + life };
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const text = `${part({ alg: 'ES256', typ: 'JWT' })}.${part(claims)}`;
+    const signature = sign('sha256', Buffer.from(text), {
+      key: privateKey,
+      dsaEncoding: 'ieee-p1363',
+    });
+    return `${text}.${signature.toString('base64url')}`;
+  };
+  const pem = publicKey.export({ type: 'spki', format: 'pem' });
+  await world.admin.write('sys/auth/jwt', { type: 'jwt' });
+  await world.admin.write('auth/jwt/config', {
+    jwt_validation_pubkeys: [pem],
+    bound_issuer: 'cluster',
+  });
+  await world.admin.write('auth/jwt/role/broker', {
+    role_type: 'jwt',
+    user_claim: 'sub',
+    bound_audiences: ['bao'],
+    token_policies: ['mayfly-reaper'],
+    token_no_default_policy: true,
+    token_ttl: '2s',
+    token_max_ttl: '2s',
+    expiration_leeway: -1,
+    clock_skew_leeway: -1,
+    not_before_leeway: -1,
+  });
+  const jwtFile = join(world.folder, 'broker-jwt');
+  await writeFile(jwtFile, jwt(3));
+  const other = await started({ reaper: { kind: 'jwt', role: 'broker', jwtFile } });
+  const list = () => other.reaper.list(PLACE.mount, PLACE.role);
+  expect(await list()).toMatchObject({ ok: true });
+  // Like a projected token: renewed in place before the old one ends.
+  await writeFile(jwtFile, jwt(60));
+  await systemClock.sleep(3_500);
+  expect(await list()).toMatchObject({ ok: true });
 });
 
 test('no token, password or secret id is in anything that was logged or can be printed', async () => {

@@ -118,6 +118,15 @@ describe('backend plan and apply', () => {
     ]);
     expect(await apply(wider)).toEqual([]);
     await apply();
+    const left = ['agents-db/roles', 'auth/token/roles', 'sys/policies/acl'];
+    expect((await wrongs()).map((wrong) => wrong.split(':').slice(0, 2).join(':'))).toEqual(
+      left.map((path) => `backend_leftovers: ${path}`),
+    );
+    const named = ['agents-db/roles/', 'auth/token/roles/mayfly-', 'sys/policies/acl/mayfly-'];
+    for (const path of named) {
+      await world.admin.port.delete(`${path}orders-write`, { token: world.adminToken });
+    }
+    expect(await wrongs()).toEqual([]);
   });
 
   test('a mount that somebody else made is refused, and nothing is written', async () => {

@@ -5,6 +5,7 @@ import { openAdministrator } from './administrator.ts';
 import type { Administrator, BackendAddress } from './administrator.ts';
 import type { BackendDesign } from './backend-design.ts';
 import { examineIdentity } from './examine-identity.ts';
+import { examineLeftovers } from './examine-leftovers.ts';
 import { examineServer, namespaceFinding } from './examine-server.ts';
 import { examineTtls } from './examine-ttls.ts';
 import { fine, wrong } from './finding.ts';
@@ -40,6 +41,7 @@ export async function examineBackend(examination: Examination): Promise<readonly
       await namespaceFinding(at, token),
       ...(await examineDesign(admin, design)),
       ...(await examineTtls(admin, design)),
+      ...(await examineLeftovers(admin, design)),
       ...(logins === null
         ? [wrong('identity', 'the logins of minter and reaper are not set', 'set them and repeat')]
         : [
