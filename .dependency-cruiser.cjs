@@ -100,8 +100,8 @@ module.exports = {
       name: 'no-vague-names',
       comment: 'Name a file after its one idea.',
       severity: 'error',
-      from: { path: '(^|/)(util|utils|helper|helpers|common|misc|shared|manager)(/|\\.ts$)' },
-      to: {},
+      from: {},
+      to: { path: '^src/(.*/)?(util|utils|helper|helpers|common|misc|shared|manager)s?(/|\\.ts$)' },
     },
     {
       name: 'no-dev-dependency-in-src',
