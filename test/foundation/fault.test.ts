@@ -15,8 +15,9 @@ describe('what is told of an unexpected error', () => {
     expect(JSON.stringify(faultOf(framed))).not.toContain('canary');
     const named = Object.assign(new Error('x'), { name: 'token is canary', code: 'canary text' });
     expect(JSON.stringify(faultOf(named))).not.toContain('canary');
-    const changed = new Error('x');
-    changed.message = 'canary';
+    const changed = new Error('first\n    at canary (somewhere)');
+    expect(changed.stack).toContain('canary');
+    changed.message = 'changed later';
     expect(JSON.stringify(faultOf(changed))).not.toContain('canary');
   });
 

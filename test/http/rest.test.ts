@@ -138,12 +138,15 @@ describe('completing a task', () => {
     expect(text).not.toContain('canary');
   });
 
-  test('refuses a form', async () => {
-    const { url } = await serving();
-    const body = new URLSearchParams({ outcome: 'failed' });
-    const response = await fetch(url + complete, { method: 'POST', headers: asAgent, body });
-    expect(await jsonOf(response)).toMatchObject({ reason: 'not_json' });
-  });
+  test.each(['application/x-www-form-urlencoded', 'text/plain', 'application/jsonp', ''])(
+    'refuses JSON that is called %j',
+    async (type) => {
+      const { url } = await serving();
+      const headers = { 'Content-Type': type, ...asAgent };
+      const response = await fetch(url + complete, { method: 'POST', headers, body: SUCCEEDED });
+      expect(await jsonOf(response)).toMatchObject({ reason: 'not_json' });
+    },
+  );
 
   test.each(['not-an-id', TASK_ID.toUpperCase(), `${TASK_ID}%00`, '..%2f..%2fmetrics'])(
     'an id that is none of ours is not found: %s',

@@ -107,16 +107,22 @@ describe('probes', () => {
 });
 
 describe('an address that leads nowhere', () => {
-  test.each(['/', '/v1', '/v1/leases/x/y', '/exchange/x', '/%zz', '/.env', '/EXCHANGE'])(
-    '%s is not found, as a problem',
-    async (path) => {
-      const { url } = await serving();
-      const response = await fetch(url + path, { headers: asOperator });
-      expect(response.status).toBe(404);
-      expect(response.headers.get('content-type')).toBe('application/problem+json');
-      expect(response.headers.get('cache-control')).toBe('no-store');
-      expect(response.headers.has('x-request-id')).toBe(true);
-      expect(await jsonOf(response)).toMatchObject({ type: 'urn:mayfly:error:not_found' });
-    },
-  );
+  test.each([
+    '/',
+    '/v1',
+    '/v1/leases/x/y',
+    '/exchange/x',
+    '/%zz',
+    '/v1/leases/%zz',
+    '/.env',
+    '/EXCHANGE',
+  ])('%s is not found, as a problem', async (path) => {
+    const { url } = await serving();
+    const response = await fetch(url + path, { headers: asOperator });
+    expect(response.status).toBe(404);
+    expect(response.headers.get('content-type')).toBe('application/problem+json');
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(response.headers.has('x-request-id')).toBe(true);
+    expect(await jsonOf(response)).toMatchObject({ type: 'urn:mayfly:error:not_found' });
+  });
 });
