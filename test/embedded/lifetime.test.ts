@@ -1,6 +1,8 @@
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  CANARY,
   folderWithOpenBao,
   goneWithin,
   isAlive,
@@ -125,10 +127,12 @@ describe('servers', () => {
     expect(await goneWithin(pids, GONE_MS)).toBeDefined();
   });
 
-  test('die with their owner where setpriv is missing', async () => {
+  test('die with their owner where setpriv is missing, and see nothing of its environment', async () => {
     const owner = await start(await newFolder(), 'tethered');
     const { pids } = await owner.owned;
     expect(await isAlive(pids[0] ?? 0)).toBe(true);
+    const environment = await readFile(`/proc/${pids[0]}/environ`, 'utf8');
+    expect(environment.includes(CANARY)).toBe(false);
     owner.process.kill('SIGKILL');
     expect(await goneWithin(pids, GONE_MS)).toBeDefined();
   });

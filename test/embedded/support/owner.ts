@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SecretText } from '../../../src/foundation/secret-text.ts';
 import { startChild } from '../../../src/embedded/child.ts';
 import { startOpenBao } from '../../../src/embedded/openbao.ts';
@@ -11,12 +12,13 @@ import { startPostgres } from '../../../src/embedded/postgres.ts';
  */
 export type Owned = { readonly pids: readonly number[]; readonly postgresPort?: number };
 
-type Server = { readonly pid: number; stop(): Promise<void> };
+type Server = { readonly pid: number; readonly port?: number; stop(): Promise<void> };
+type Watched = Server & { isRunning(): boolean };
 
 const password = new SecretText(OWNERS_PASSWORD);
 const [folder = '', what = '', bao = ''] = process.argv.slice(2);
 
-const starters: Record<string, () => Promise<Server & { port?: number }>> = {
+const starters: Record<string, () => Promise<Server & { exited: Promise<unknown> }>> = {
   postgres: () =>
     startPostgres({
       dataDir: join(folder, 'postgres'),
@@ -29,25 +31,37 @@ const starters: Record<string, () => Promise<Server & { port?: number }>> = {
       { command: '/bin/sleep', args: ['600'], cwd: '/', output: 2, deathSignal: 'SIGKILL' },
       Promise.resolve(undefined),
     );
-    return { pid: child.pid, stop: () => Promise.resolve() };
+    return { pid: child.pid, exited: child.exited, stop: () => Promise.resolve() };
   },
 };
 
-const servers: (Server & { port?: number })[] = [];
+const servers: Watched[] = [];
 await Promise.all(
   what.split(',').map(async (name) => {
-    servers.push(await (starters[name]?.() ?? Promise.reject(new Error(`no ${name}`))));
+    const server = await (starters[name]?.() ?? Promise.reject(new Error(`no ${name}`)));
+    let running = true;
+    void server.exited.then(() => (running = false));
+    servers.push({ ...server, isRunning: () => running });
   }),
 );
 
+/** Milliseconds that a signal takes at most to end a server that it reached. */
+const SIGNAL_MS = 500;
+
 process.on('SIGINT', () => {
-  // What the terminal does to a whole process group may not have reached the servers.
-  const alive = servers.filter(({ pid }) => process.kill(pid, 0)).length;
-  void Promise.all(servers.map((server) => server.stop())).then(() => {
+  void stopAll().then((alive) => {
     process.stdout.write(`stopped ${alive}\n`);
     process.exit(0);
   });
 });
+
+/** @returns how many a signal to our whole process group had not reached. */
+async function stopAll(): Promise<number> {
+  await sleep(SIGNAL_MS);
+  const alive = servers.filter((server) => server.isRunning()).length;
+  await Promise.all(servers.map((server) => server.stop()));
+  return alive;
+}
 process.on('SIGUSR2', () => {
   throw new Error('a crash');
 });

@@ -19,6 +19,9 @@ const CHECKOUT = new URL('../../../', import.meta.url);
 
 export const isRoot = process.getuid?.() === 0;
 
+/** In the environment of every owner. */
+export const CANARY = 'canary-of-the-environment';
+
 let bao: Promise<string> | undefined;
 
 /** The program that tests run: the PATH's, else the one in `.mayfly`, fetched if need be. */
@@ -81,6 +84,7 @@ export async function startOwner(folder: string, what: string, user?: 'nobody'):
   const started = spawn(process.execPath, args, {
     cwd: fileURLToPath(CHECKOUT),
     detached: true,
+    env: { ...process.env, MAYFLY_SECRET_CANARY: CANARY },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(user ? { uid: NOBODY, gid: NOBODY } : {}),
   });
