@@ -101,7 +101,7 @@ module.exports = {
       comment: 'Name a file after its one idea.',
       severity: 'error',
       from: {},
-      to: { path: '^src/(.*/)?(util|utils|helper|helpers|common|misc|shared|manager)s?(/|\\.ts$)' },
+      to: { path: '^src/.*/(utils?|helpers?|common|misc|shared|managers?)(/|[.]ts$)' },
     },
     {
       name: 'no-dev-dependency-in-src',
