@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Composition } from '../compose.ts';
+import { systemClock } from '../foundation/clock.ts';
 import { faultOf } from '../foundation/fault.ts';
 import { createLog } from '../foundation/log.ts';
 import type { Log } from '../foundation/log.ts';
@@ -22,7 +23,8 @@ Examples:
   $ node --env-file broker.env dist/main.js serve
   $ MAYFLY_PUBLIC_URL=https://mayfly.example MAYFLY_LEDGER_URL_FILE=/run/secrets/ledger-url ... mayfly serve
 
-Exit status: 0 stopped as asked, 2 settings or catalogue are wrong, 3 the ledger cannot be used.`;
+Exit status: 0 stopped as asked, 1 ended at once by a second signal or because the stop took longer
+than 28 seconds, 2 settings or catalogue are wrong, 3 the ledger cannot be used.`;
 
 export function registerServe(program: Command): void {
   program
@@ -52,8 +54,24 @@ async function serve(): Promise<void> {
   await listen(broker, settings, log);
   await stopAsked;
   log.info('stopping');
-  await broker.stop();
+  if ((await withinMs(broker.stop(), STOP_BOUND_MS)) === 'late') {
+    log.error('the stop took too long: ending at once; other replicas take over what is left');
+    process.exit(EXIT.failed);
+  }
   log.info('stopped');
+}
+
+/** Milliseconds; Kubernetes kills after 30 seconds unless told otherwise. */
+const STOP_BOUND_MS = 28_000;
+
+async function withinMs(work: Promise<void>, ms: number): Promise<'done' | 'late'> {
+  const over = new AbortController();
+  const late = systemClock.sleep(ms, over.signal).then(() => 'late' as const);
+  try {
+    return await Promise.race([work.then(() => 'done' as const), late]);
+  } finally {
+    over.abort();
+  }
 }
 
 async function listen(broker: Composition, settings: Settings, log: Log): Promise<void> {
