@@ -130,6 +130,8 @@ function watch(started: ChildProcess, pid: number): Child {
     isRunning: () => running,
     kill: (signal) => {
       if (running) {
+        // Somebody may now wait for its end, with nothing else to keep us alive.
+        started.ref();
         started.kill(signal);
       }
     },
