@@ -12,7 +12,7 @@ export type PostgresBinaries = { readonly folder: string };
 
 const REMEDY =
   'Run `npm install` again without `--omit=optional`, install PostgreSQL 15 or later so that ' +
-  '`pg_config` is found, or set DATABASE_URL to a Postgres of your own.';
+  '`pg_config` is found, or run `mayfly serve` with a Postgres of your own (MAYFLY_LEDGER_URL).';
 
 /**
  * Finds Postgres programs that `user` can run: the platform's npm package, else what `pg_config`
@@ -105,18 +105,26 @@ function inside(native: string, listed: string): string {
 }
 
 async function copied(native: string, links: readonly Link[]): Promise<string> {
-  const folder = join(await passableFolder(native), 'native');
+  const place = join(await passableFolder(native), await versionOf(native));
+  const folder = join(place, 'native');
   if ((await lstat(folder).catch(() => undefined)) !== undefined) {
     return folder;
   }
-  const draftRoot = await mkdtemp(`${folder}.`);
-  await chmod(draftRoot, 0o755);
-  const draft = join(draftRoot, 'native');
+  const draftPlace = await mkdtemp(`${place}.`);
+  await chmod(draftPlace, 0o755);
+  const draft = join(draftPlace, 'native');
   await cp(native, draft, { recursive: true, verbatimSymlinks: true });
   if (!(await linkAll(draft, links))) {
     throw new Error(`Cannot complete the Postgres libraries in ${draft}.`);
   }
-  await rename(draft, folder).catch(() => undefined);
-  await rm(draftRoot, { recursive: true, force: true });
+  // Whoever comes second uses what is there.
+  await rename(draftPlace, place).catch(() => undefined);
+  await rm(draftPlace, { recursive: true, force: true });
   return folder;
+}
+
+/** An update of the package must not go on with the copy of its predecessor. */
+async function versionOf(native: string): Promise<string> {
+  const text = await readFile(join(dirname(native), 'package.json'), 'utf8').catch(() => '{}');
+  return (JSON.parse(text) as { version?: string }).version ?? 'unknown';
 }

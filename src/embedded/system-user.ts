@@ -23,7 +23,8 @@ export async function postgresUser(): Promise<SystemUser | undefined> {
   } catch {
     throw new Error(
       'The embedded Postgres needs a user id that has a name in /etc/passwd, and this one has ' +
-        'none. Run as a named user, or point DATABASE_URL at a Postgres of your own.',
+        'none. Run as a named user, or run `mayfly serve` with a Postgres of your own ' +
+        '(MAYFLY_LEDGER_URL).',
     );
   }
   return undefined;

@@ -184,7 +184,7 @@ describe('the Postgres programs', () => {
     const ids = user === undefined ? {} : { uid: user.uid, gid: user.gid };
     const { stdout } = await run(join(one, 'bin', 'postgres'), ['--version'], { cwd: '/', ...ids });
     expect(stdout).toContain('18.4');
-    await rm(dirname(one), { recursive: true });
+    await rm(dirname(dirname(one)), { recursive: true });
   });
 
   test('come from the package that the platform has', () => {
