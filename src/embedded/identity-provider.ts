@@ -132,8 +132,19 @@ type Package = { readonly Provider: typeof Provider; readonly errors: typeof err
 
 async function makeProvider(issuer: string, options: Resolved): Promise<Provider> {
   supplyUrlParse();
-  const { Provider, errors } = (await import('oidc-provider')) as Package;
+  const { Provider, errors } = await providerPackage();
   return new Provider(issuer, configuration(options, errors.InvalidTarget));
+}
+
+async function providerPackage(): Promise<Package> {
+  try {
+    return await import('oidc-provider');
+  } catch {
+    throw new Error(
+      'The identity provider for trying Mayfly out needs the package oidc-provider. ' +
+        'Run `npm install` again without `--omit=optional`.',
+    );
+  }
 }
 
 function configuration(options: Resolved, Refusal: typeof errors.InvalidTarget): Configuration {
