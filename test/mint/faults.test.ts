@@ -24,6 +24,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  // A test that failed may have left it stopped in its tracks.
+  bao?.kill('SIGCONT');
   await backend?.stop();
   await Promise.all([bao?.stop(), postgres?.stop()]);
   await world?.stop();
@@ -41,6 +43,16 @@ async function mint() {
   return outcome;
 }
 
+/** OpenBao stopped in its tracks for as long as `work` takes. */
+async function frozen<Value>(work: () => Promise<Value>): Promise<Value> {
+  bao.kill('SIGSTOP');
+  try {
+    return await work();
+  } finally {
+    bao.kill('SIGCONT');
+  }
+}
+
 async function restartBao(): Promise<void> {
   bao = await startOpenBao({
     folder: join(world.folder, 'bao'),
@@ -52,14 +64,15 @@ async function restartBao(): Promise<void> {
 
 test('OpenBao stopped in its tracks: a mint waits, is not cut, and ends when it goes on', async () => {
   const ready = await token();
-  bao.kill('SIGSTOP');
-  let ended = false;
-  const mint = backend.minter.credential(PLACE, ready).finally(() => (ended = true));
-  await systemClock.sleep(500);
-  expect(await backend.probe.health()).toMatchObject({ state: 'unreachable' });
-  expect(ended).toBe(false);
-  bao.kill('SIGCONT');
-  expect((await mint).kind).toBe('minted');
+  const mint = await frozen(async () => {
+    let ended = false;
+    const waiting = backend.minter.credential(PLACE, ready).finally(() => (ended = true));
+    await systemClock.sleep(500);
+    expect(await backend.probe.health()).toMatchObject({ state: 'unreachable' });
+    expect(ended).toBe(false);
+    return { waiting };
+  });
+  expect((await mint.waiting).kind).toBe('minted');
 });
 
 test('a stop of ours waits for a mint that is under way', async () => {
@@ -67,15 +80,16 @@ test('a stop of ours waits for a mint that is under way', async () => {
   await other.start();
   const made = await other.minter.token(PLACE, nameOf(lease++), 120);
   if (!made.ok) throw new Error(made.failure.detail);
-  bao.kill('SIGSTOP');
-  const mint = other.minter.credential(PLACE, made.value);
-  let stopped = false;
-  const stop = other.stop().finally(() => (stopped = true));
-  await systemClock.sleep(300);
-  expect(stopped).toBe(false);
-  bao.kill('SIGCONT');
-  await stop;
+  // The target takes its time; OpenBao itself answers, so that nothing else holds the stop up.
+  const slow = world.superuser(
+    'do $$ begin lock table pg_authid in share mode; perform pg_sleep(0.8); end $$',
+  );
+  await systemClock.sleep(200);
+  const order: string[] = [];
+  const mint = other.minter.credential(PLACE, made.value).finally(() => order.push('minted'));
+  await Promise.all([slow, mint, other.stop().finally(() => order.push('stopped'))]);
   expect((await mint).kind).toBe('minted');
+  expect(order).toEqual(['minted', 'stopped']);
 });
 
 test('OpenBao killed under a mint: unknown; after its return everything goes on', async () => {

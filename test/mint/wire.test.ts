@@ -177,6 +177,7 @@ describe('the wire to OpenBao', () => {
     });
     const error = failed(await port.read('x', quick({ mayCut: false })));
     expect(error.kind).toBe('rubbish');
+    await systemClock.sleep(50);
     expect(cut).toBe(false);
   });
 
