@@ -150,6 +150,20 @@ describe("pinning another agent's role", () => {
     PATIENCE_MS,
   );
 
+  test('where PUBLIC may connect, a role that cannot be dropped is shut', async () => {
+    await world.root.query('grant connect on database orders to public');
+    try {
+      const [attacker, victim] = [await mint(world), await mint(world)];
+      await pin(attacker, victim);
+      await expectResidue(world, victim.name, /depend on it/);
+      expect(await canLogIn(world, victim)).toBe(false);
+      await expectGone(world, attacker.name);
+      await expectGone(world, victim.name);
+    } finally {
+      await world.root.query('revoke connect on database orders from public');
+    }
+  });
+
   test('makes a naive revoke of the other fail', async () => {
     const [attacker, victim] = [await mint(world), await mint(world)];
     await pin(attacker, victim);

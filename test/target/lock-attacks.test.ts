@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { systemClock } from '../../src/foundation/clock.ts';
+import { revocationStatements } from '../../src/target/postgres/statements.ts';
 import { scramVerifier } from '../../src/target/postgres/scram.ts';
 import { expectGone, expectResidue } from './support/expect-dead.ts';
 import { besiege, canLogIn, established } from './support/hostile.ts';
 import { NAIVE, naiveRevoke } from './support/naive-revoke.ts';
 import { PATIENCE_MS, eachRound } from './support/rounds.ts';
-import { buildWorld, ids, mint, seen, startServer } from './support/target-world.ts';
+import { INSTALLATION, buildWorld, ids, mint, seen, startServer } from './support/target-world.ts';
 import type { Credential, Server, World } from './support/target-world.ts';
 
 let server: Server;
@@ -83,9 +84,6 @@ describe('prepared transaction', () => {
   async function prepare({ name, password }: Credential) {
     const session = await world.connect(name, password);
     await session.query('begin');
-    await session.query(`alter role current_user valid until 'infinity'`).catch(() => undefined);
-    await session.query('rollback');
-    await session.query('begin');
     await session.query(`alter role current_user password 'x'`);
     await session.query(`prepare transaction '${name}'`);
     await session.end();
@@ -105,6 +103,25 @@ describe('prepared transaction', () => {
     },
     PATIENCE_MS,
   );
+
+  test("OpenBao's own lease end fails while the role can log in, so that it keeps its lease", async () => {
+    const credential = await mint(world);
+    const [revoke] = revocationStatements(INSTALLATION);
+    const end = () => world.openbao.query((revoke ?? '').replaceAll('{{name}}', credential.name));
+    await prepare(credential);
+    await world.root.query('grant connect on database orders to public');
+    try {
+      await expect(end()).rejects.toThrow(/can still log in/);
+      expect(await canLogIn(world, credential)).toBe(true);
+    } finally {
+      await world.root.query('revoke connect on database orders from public');
+    }
+    // A disabled shell that cannot be dropped is no reason to keep the lease.
+    await end();
+    await world.root.query(`rollback prepared '${credential.name}'`);
+    await end();
+    expect(await seen(world, credential.name, null)).toMatchObject({ role: false });
+  });
 
   test('a naive revoke is held off by no session at all', async () => {
     const credential = await mint(world);
