@@ -58,14 +58,14 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
   const pool = ledgerPool(options, options.poolSize, options.log);
   const db = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });
   const { replica, claimSeconds } = options;
-  const ledger: LedgerDatabase = { db, replica, claimSeconds };
+  const ledger: LedgerDatabase = { db, pool, replica, claimSeconds };
   let closed: Promise<void> | undefined;
   return {
     schema: () => schemaState(options),
     close: () => (closed ??= db.destroy()),
     installation: () => readInstallation(ledger),
     now: () => readNow(ledger),
-    readForExchange: (agentId, identifier) => readFacts(db, agentId, identifier),
+    readForExchange: (agentId, identifier) => readFacts(ledger, agentId, identifier),
     openLease: (agent, identifier, admit) => openLease(ledger, agent, identifier, admit),
     recordDenial: (event) => recordDenial(ledger, event),
     recordMint: (record) => recordMint(ledger, record),

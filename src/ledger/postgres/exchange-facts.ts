@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
-import type { QueryExecutorProvider, RawBuilder } from 'kysely';
+import type { RawBuilder } from 'kysely';
 import type { ExchangeFacts } from '../ledger.ts';
+import type { LedgerDatabase } from './ledger-database.ts';
 import { taskBeside, taskColumnsOf } from './task-row.ts';
 import type { TaskBeside } from './task-row.ts';
 
@@ -14,36 +15,25 @@ type FactsRow = Omit<TaskBeside, 'of_task_id'> & {
 const TASK = taskColumnsOf('f.task');
 
 /** Reads without locking: for the decision. */
-export function readFacts(
-  on: QueryExecutorProvider,
+export async function readFacts(
+  ledger: LedgerDatabase,
   agentId: string,
   identifier: string,
 ): Promise<ExchangeFacts> {
-  return facts(
-    on,
-    sql<FactsRow>`select f.now, f.open_leases, f.recent_leases, ${TASK}
-      from mayfly.exchange_facts(${agentId}, ${identifier}) as f`,
-  );
+  const { rows } = await sql<FactsRow>`
+    select f.now, f.open_leases, f.recent_leases, ${TASK}
+    from mayfly.exchange_facts(${agentId}, ${identifier}) as f`.execute(ledger.db);
+  return factsOf(rows);
 }
 
 /** Locks the agent's row and the open task, then reads what is committed by then. */
-export function lockAndReadFacts(
-  on: QueryExecutorProvider,
-  agentId: string,
-  identifier: string,
-): Promise<ExchangeFacts> {
-  return facts(
-    on,
-    sql<FactsRow>`select f.now, f.open_leases, f.recent_leases, ${TASK}
-      from mayfly.lock_for_exchange(${agentId}, ${identifier}) as f`,
-  );
+export function lockingFacts(agentId: string, identifier: string): RawBuilder<FactsRow> {
+  return sql<FactsRow>`
+    select f.now, f.open_leases, f.recent_leases, ${TASK}
+    from mayfly.lock_for_exchange(${agentId}, ${identifier}) as f`;
 }
 
-async function facts(
-  on: QueryExecutorProvider,
-  query: RawBuilder<FactsRow>,
-): Promise<ExchangeFacts> {
-  const { rows } = await query.execute(on);
+export function factsOf(rows: readonly FactsRow[]): ExchangeFacts {
   const [row] = rows;
   if (row === undefined) throw new Error('the ledger answered no facts');
   const { of_task_id } = row;

@@ -25,10 +25,23 @@ const DEFAULT_PORT = 5432;
 const VERIFYING_MODES = ['require', 'verify-ca', 'verify-full'];
 
 /**
- * Settings whose database-wide defaults would change what our statements mean: the format of
- * instants, and that each statement sees the newest commits.
+ * Settings of each session. The first two: database-wide defaults may not change what our statements
+ * mean (the format of instants, and that each statement sees the newest commits). The others: every
+ * statement finds its rows through an index, and its plan is made once. Left to itself, Postgres
+ * keeps plans that it made while the tables were empty, which read them whole.
  */
-const SESSION_OPTIONS = String.raw`-c datestyle=ISO -c default_transaction_isolation=read\ committed`;
+const SESSION_SETTINGS = {
+  datestyle: 'ISO',
+  default_transaction_isolation: String.raw`read\ committed`,
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  jit: 'off',
+};
+const SESSION_OPTIONS = Object.entries(SESSION_SETTINGS)
+  .map(([name, value]) => `-c ${name}=${value}`)
+  .join(' ');
 
 /**
  * What pg needs to connect. TLS always verifies certificate and host name: with the given

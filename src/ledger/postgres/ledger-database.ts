@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import type { LedgerPool } from './ledger-pool.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { TaskRow } from './task-row.ts';
 
@@ -11,6 +12,8 @@ export type LedgerTables = {
 /** What every operation works with. */
 export type LedgerDatabase = {
   readonly db: Kysely<LedgerTables>;
+  /** The connections below `db`, for what does not wait for each answer. */
+  readonly pool: LedgerPool;
   /** This process, as the owner of claims. */
   readonly replica: string;
   /** Seconds until a claim of this replica lapses. */

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { QueryExecutorProvider } from 'kysely';
+import type { RawBuilder } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
 import { failure } from '../../foundation/failure.ts';
 import type { Failure } from '../../foundation/failure.ts';
@@ -7,10 +7,12 @@ import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 import type { Lease, Task } from '../lease.ts';
 import type { Admission, Admit, ExchangeFacts, NewTask } from '../ledger.ts';
-import { lockAndReadFacts } from './exchange-facts.ts';
+import { factsOf, lockingFacts } from './exchange-facts.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
+import { readThenWrite } from './ledger-transaction.ts';
+import type { Writes } from './ledger-transaction.ts';
 
 /**
  * Milliseconds that a lease must still have at its commit: with less, waiting for the agent's lock
@@ -23,16 +25,6 @@ const OPENINGS_KEPT_SECONDS = 120;
 type Agent = { readonly id: string; readonly owner: string };
 type Opened = { readonly lease: Lease; readonly task: Task };
 
-/** Carries a refusal out of the transaction, which is rolled back. */
-class Refusal extends Error {
-  readonly failure: Failure;
-
-  constructor(refused: Failure) {
-    super(refused.reason);
-    this.failure = refused;
-  }
-}
-
 /**
  * Locks: the agent's row for update, then its open task for share; both until the commit. So caps
  * are exact, and a completion either is seen here or sees the lease.
@@ -43,68 +35,109 @@ export async function openLease(
   identifier: string,
   admit: Admit,
 ): Promise<Result<Opened, Failure>> {
-  try {
-    const opened = await ledger.db.transaction().execute(async (transaction) => {
-      const facts = await lockAndReadFacts(transaction, agent.id, identifier);
-      const admitted = admit(facts);
-      if (!admitted.ok) throw new Refusal(admitted.failure);
-      refuseOther(identifier, admitted.value);
-      return await write(transaction, ledger, agent, facts, admitted.value);
-    });
-    return succeed(opened);
-  } catch (error) {
-    if (error instanceof Refusal) return fail(error.failure);
-    throw error;
-  }
+  let refusal: Failure | undefined;
+  const opened = await readThenWrite(ledger, lockingFacts(agent.id, identifier), (rows) => {
+    const facts = factsOf(rows);
+    const admitted = admission(facts, identifier, admit);
+    if (admitted.ok) return writes(ledger, agent, facts, admitted.value);
+    refusal = admitted.failure;
+    return undefined;
+  });
+  if (opened !== undefined) return succeed(opened);
+  if (refusal === undefined) throw new Error('an exchange was rolled back without a reason');
+  return fail(refusal);
 }
 
-async function write(
-  on: QueryExecutorProvider,
-  ledger: LedgerDatabase,
-  agent: Agent,
+/** What the caller admits, if the ledger can keep it. */
+function admission(
   facts: ExchangeFacts,
-  admission: Admission,
-): Promise<Opened> {
-  refuseTooLate(admission.lease.deadline, facts.now);
-  const { openTask } = admission;
-  if (openTask === null) {
-    const task = joinable(facts);
-    return { lease: await insertLease(on, ledger, agent, task.id, admission), task };
+  identifier: string,
+  admit: Admit,
+): Result<Admission, Failure> {
+  const admitted = admit(facts);
+  if (!admitted.ok) return admitted;
+  const { openTask, lease } = admitted.value;
+  refuseOther(identifier, openTask);
+  if (lease.deadline.getTime() - facts.now.getTime() < LIFE_LEFT_MIN_MS) {
+    const detail = 'The ledger answered too late for the life asked for. Try again.';
+    return fail(failure('ledger_unreachable', detail, { retryAfterSeconds: 1 }));
   }
-  if (facts.task?.endedAt === null) await endTimedOut(on, facts.task.id);
-  const task = await insertTask(on, agent, openTask, admission.lease.instance);
-  return { lease: await insertLease(on, ledger, agent, task.id, admission), task };
+  if (openTask === null && !isOpen(facts)) {
+    return fail(failure('task_ended', 'The task has ended. Declare another identifier.'));
+  }
+  return admitted;
+}
+
+/** By the ledger's clock. */
+function isOpen({ task, now }: ExchangeFacts): boolean {
+  return task !== null && task.endedAt === null && task.deadline > now;
 }
 
 /** The facts were read, and locked, for one identifier: a task of another was not looked at. */
-function refuseOther(identifier: string, { openTask }: Admission): void {
+function refuseOther(identifier: string, openTask: NewTask | null): void {
   if (openTask === null || openTask.identifier === identifier) return;
   throw new TypeError('the admitted task has another identifier than the one asked about');
 }
 
-function refuseTooLate(deadline: Date, now: Date): void {
-  if (deadline.getTime() - now.getTime() >= LIFE_LEFT_MIN_MS) return;
-  throw new Refusal(
-    failure(
-      'ledger_unreachable',
-      'The ledger answered too late for the life asked for. Try again.',
-      {
-        retryAfterSeconds: 1,
-      },
-    ),
-  );
+function writes(
+  ledger: LedgerDatabase,
+  agent: Agent,
+  facts: ExchangeFacts,
+  admission: Admission,
+): Writes<Opened> {
+  const { openTask, lease } = admission;
+  const open = facts.task;
+  if (openTask === null) {
+    if (open === null) throw new TypeError('an admission names no task');
+    return {
+      statements: [insertLease(ledger, agent, open.id, admission)],
+      result: ([opened]) => ({ lease: onlyLease(opened), task: open }),
+    };
+  }
+  const statements = [
+    insertTask(agent, openTask, lease.instance),
+    insertLease(ledger, agent, openTask.id, admission),
+  ];
+  const stale = open?.endedAt === null ? [endTimedOut(open.id)] : [];
+  return {
+    statements: [...stale, ...statements],
+    result: (rows) => ({
+      lease: onlyLease(rows.at(-1)),
+      task: openedTask(agent, openTask, lease.instance, rows.at(-2)),
+    }),
+  };
 }
 
-/** The task that the lease joins: open, by the ledger's clock. */
-function joinable(facts: ExchangeFacts): Task {
-  const { task, now } = facts;
-  if (task !== null && task.endedAt === null && task.deadline > now) return task;
-  throw new Refusal(failure('task_ended', 'The task has ended. Declare another identifier.'));
+function onlyLease(rows: readonly unknown[] | undefined): Lease {
+  const [row] = (rows ?? []) as readonly LeaseRow[];
+  if (row === undefined) throw new Error('the ledger answered no lease');
+  return leaseFromRow(row);
+}
+
+function openedTask(
+  agent: Agent,
+  task: NewTask,
+  instance: string,
+  rows: readonly unknown[] | undefined,
+): Task {
+  const [row] = (rows ?? []) as readonly { opened_at: Date }[];
+  if (row === undefined) throw new Error('the ledger answered no task');
+  return {
+    ...task,
+    agentId: agent.id,
+    owner: agent.owner,
+    openedByInstance: instance,
+    openedAt: row.opened_at,
+    endedAt: null,
+    endCause: null,
+    outcome: null,
+    note: null,
+  };
 }
 
 /** A task past its deadline that no sweep has marked yet still holds its identifier. */
-async function endTimedOut(on: QueryExecutorProvider, taskId: string): Promise<void> {
-  await sql`
+function endTimedOut(taskId: string): RawBuilder<unknown> {
+  return sql`
     with ended as (
       update mayfly.task as t set ended_at = t.deadline, end_cause = 'timeout'
       where t.id = ${taskId} and t.ended_at is null and t.deadline <= mayfly.ledger_now()
@@ -113,16 +146,11 @@ async function endTimedOut(on: QueryExecutorProvider, taskId: string): Promise<v
     insert into mayfly.audit_event (id, at, kind, agent_id, task_id, body)
     select mayfly.event_id(clock.now), clock.now, 'task.ended', e.agent_id, e.id,
       ${canonicalJson({ by: 'mayfly', cause: 'timeout' })}
-    from ended as e, clock`.execute(on);
+    from ended as e, clock`;
 }
 
-async function insertTask(
-  on: QueryExecutorProvider,
-  agent: Agent,
-  task: NewTask,
-  instance: string,
-): Promise<Task> {
-  const { rows } = await sql<{ opened_at: Date }>`
+function insertTask(agent: Agent, task: NewTask, instance: string): RawBuilder<unknown> {
+  return sql`
     with clock as materialized (select mayfly.ledger_now() as now),
     opened as (
       insert into mayfly.task (id, agent_id, owner, task_type, identifier, purpose, workflow,
@@ -141,20 +169,7 @@ async function insertTask(
         ${openedBody(task, agent, instance)}
       from clock
     )
-    select opened_at from opened`.execute(on);
-  const [row] = rows;
-  if (row === undefined) throw new Error('the ledger answered no task');
-  return {
-    ...task,
-    agentId: agent.id,
-    owner: agent.owner,
-    openedByInstance: instance,
-    openedAt: row.opened_at,
-    endedAt: null,
-    endCause: null,
-    outcome: null,
-    note: null,
-  };
+    select opened_at from opened`;
 }
 
 function openedBody(task: NewTask, agent: Agent, instance: string): string {
@@ -174,16 +189,15 @@ function openedBody(task: NewTask, agent: Agent, instance: string): string {
   });
 }
 
-async function insertLease(
-  on: QueryExecutorProvider,
+function insertLease(
   ledger: LedgerDatabase,
   agent: Agent,
   taskId: string,
   admission: Admission,
-): Promise<Lease> {
+): RawBuilder<unknown> {
   const { lease } = admission;
   const event = admission.event(taskId);
-  const { rows } = await sql<LeaseRow>`
+  return sql`
     with clock as materialized (select mayfly.ledger_now() as now),
     opened as (
       insert into mayfly.lease as l (id, task_id, agent_id, owner, instance, issuer, subject, scope,
@@ -210,8 +224,5 @@ async function insertLease(
         ${event.leaseId}::uuid, ${canonicalJson(event.body)}
       from clock
     )
-    select ${leaseColumns('opened')} from opened`.execute(on);
-  const [row] = rows;
-  if (row === undefined) throw new Error('the ledger answered no lease');
-  return leaseFromRow(row);
+    select ${leaseColumns('opened')} from opened`;
 }

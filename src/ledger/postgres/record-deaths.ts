@@ -22,19 +22,19 @@ export async function recordDeaths(
         id uuid, evidence jsonb, revocability text, revocability_reason text, residue text,
         target_oid bigint, body text)
     ), dying as (
-      select l.id from mayfly.lease as l join death on death.id = l.id
+      select death.* from death join mayfly.lease as l on l.id = death.id
       where l.state = 'revoking' order by l.id for update of l
     ), dead as (
       update mayfly.lease as l set
-        state = 'revoked', revoked_at = clock.now, evidence = death.evidence,
-        revocability = death.revocability, revocability_reason = death.revocability_reason,
-        residue = death.residue,
-        residue_since = case when death.residue is not null then clock.now end,
-        target_oid = coalesce(death.target_oid, l.target_oid),
+        state = 'revoked', revoked_at = clock.now, evidence = d.evidence,
+        revocability = d.revocability, revocability_reason = d.revocability_reason,
+        residue = d.residue,
+        residue_since = case when d.residue is not null then clock.now end,
+        target_oid = coalesce(d.target_oid, l.target_oid),
         attempts = 0, next_attempt_at = clock.now, late_reason = null
-      from dying join death on death.id = dying.id, clock
-      where l.id = dying.id
-      returning ${leaseColumns('l')}, death.body
+      from dying as d, clock
+      where l.id = d.id
+      returning ${leaseColumns('l')}, d.body
     ), event as (
       insert into mayfly.audit_event (id, at, kind, agent_id, task_id, lease_id, body)
       select mayfly.event_id(clock.now), clock.now, 'lease.revoked', d.agent_id, d.task_id, d.id,

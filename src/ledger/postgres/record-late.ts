@@ -16,19 +16,19 @@ export async function recordLate(ledger: LedgerDatabase, late: readonly Lateness
       select * from jsonb_to_recordset(${JSON.stringify(late.map(lateRow))}::jsonb) as late (
         id uuid, reason text, retry_in_seconds double precision, target_oid bigint, body text)
     ), before as (
-      select l.id, l.late_reason from mayfly.lease as l join late on late.id = l.id
+      select late.*, l.late_reason from late join mayfly.lease as l on l.id = late.id
       where l.state in ('revoking', 'revoked') order by l.id for update of l
     ), after as (
       update mayfly.lease as l set
-        attempts = l.attempts + 1, late_reason = late.reason,
-        next_attempt_at = clock.now + make_interval(secs => late.retry_in_seconds),
-        target_oid = coalesce(late.target_oid, l.target_oid),
+        attempts = l.attempts + 1, late_reason = b.reason,
+        next_attempt_at = clock.now + make_interval(secs => b.retry_in_seconds),
+        target_oid = coalesce(b.target_oid, l.target_oid),
         claim_owner = case when l.claim_owner <> ${ledger.replica} then l.claim_owner end,
         claim_until = case when l.claim_owner <> ${ledger.replica} then l.claim_until end
-      from before as b join late on late.id = b.id, clock
+      from before as b, clock
       where l.id = b.id
-      returning l.id, l.agent_id, l.task_id, late.body,
-        b.late_reason is distinct from late.reason as changed
+      returning l.id, l.agent_id, l.task_id, b.body,
+        b.late_reason is distinct from b.reason as changed
     )
     insert into mayfly.audit_event (id, at, kind, agent_id, task_id, lease_id, body)
     select mayfly.event_id(clock.now), clock.now, 'lease.late', a.agent_id, a.task_id, a.id, a.body

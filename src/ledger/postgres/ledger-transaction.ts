@@ -1,0 +1,68 @@
+import type { CompiledQuery, PostgresQueryResult, RawBuilder } from 'kysely';
+import type { LedgerDatabase } from './ledger-database.ts';
+import type { LedgerSession } from './ledger-pool.ts';
+
+/** What a transaction writes, complete before the first statement is sent. */
+export type Writes<Value> = {
+  readonly statements: readonly RawBuilder<unknown>[];
+  /** Of the rows that each statement answered, in the same order. */
+  readonly result: (rows: readonly (readonly unknown[])[]) => Value;
+};
+
+/**
+ * A transaction of two round trips: `begin` goes out with the statement that reads, all that is
+ * written goes out with `commit`. `decide` answers undefined to roll back. Rejects where the commit
+ * did not happen or is not known to have happened.
+ */
+export async function readThenWrite<Row, Value>(
+  ledger: LedgerDatabase,
+  read: RawBuilder<Row>,
+  decide: (rows: readonly Row[]) => Writes<Value> | undefined,
+): Promise<Value | undefined> {
+  const session = await ledger.pool.connect();
+  try {
+    const [, rows] = await inOrder(session, [plain('begin'), read.compile(ledger.db)]);
+    const writes = decide((rows?.rows ?? []) as readonly Row[]);
+    if (writes === undefined) {
+      await session.query('rollback', []);
+      return undefined;
+    }
+    return await writeAndCommit(ledger, session, writes);
+  } catch (error) {
+    await session.query('rollback', []).catch(() => undefined);
+    throw error;
+  } finally {
+    session.release();
+  }
+}
+
+async function writeAndCommit<Value>(
+  ledger: LedgerDatabase,
+  session: LedgerSession,
+  { statements, result }: Writes<Value>,
+): Promise<Value> {
+  const compiled = statements.map((statement) => statement.compile(ledger.db));
+  const answers = await inOrder(session, [...compiled, plain('commit')]);
+  // A transaction that a failed statement had aborted answers ROLLBACK, and no error.
+  const command: string | undefined = answers.at(-1)?.command;
+  if (command !== 'COMMIT') throw new Error('the ledger did not commit');
+  return result(answers.slice(0, -1).map(({ rows }) => rows));
+}
+
+type Statement = Pick<CompiledQuery, 'sql' | 'parameters'>;
+
+function plain(sql: string): Statement {
+  return { sql, parameters: [] };
+}
+
+/** Sends all before the first answer; waits for every answer, then rejects with the first error. */
+async function inOrder(
+  session: LedgerSession,
+  statements: readonly Statement[],
+): Promise<readonly PostgresQueryResult<unknown>[]> {
+  const answers = session.together(() =>
+    statements.map(({ sql, parameters }) => session.query(sql, parameters)),
+  );
+  await Promise.allSettled(answers);
+  return await Promise.all(answers);
+}
