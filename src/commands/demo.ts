@@ -34,19 +34,21 @@ export function registerDemo(program: Command): void {
 async function demo(options: Options): Promise<void> {
   const interrupted = firstSignal();
   print('Mayfly demo. FOR TRYING OUT ONLY: all of it is on 127.0.0.1 and ends with this command.');
-  const world = await start(options.folder);
+  const world = await startUnless(interrupted, options.folder);
+  const hush = new AbortController();
   try {
-    const story = tell(world).then(
+    const story = tell(world, hush.signal).then(
       (failed) => (failed === 0 ? undefined : `${failed} claims did not hold`),
       (thrown: unknown) => `the story broke off: ${messageOf(thrown)}`,
     );
-    const problem = await Promise.race([story, interrupted.then(() => 'interrupted')]);
+    const problem = await Promise.race([story, interrupted.then(() => 'it was interrupted')]);
     if (problem !== undefined) throw new CommandFailure(EXIT.failed, problem);
     if (options.once) return;
     await printCommands(world);
     await interrupted;
     print();
   } finally {
+    hush.abort();
     print('Stopping everything.');
     await world.stop();
   }
@@ -63,9 +65,22 @@ async function start(folder: string): Promise<World> {
 }
 
 /** Answers how many claims did not hold. */
-async function tell(world: World): Promise<number> {
+async function tell(world: World, hushed: AbortSignal): Promise<number> {
   const { tellStory } = await import('./demo/tell-story.ts');
-  return tellStory(world);
+  return tellStory(world, hushed);
+}
+
+/** While the parts are being fetched and started there is nothing to wait for: they end with us. */
+async function startUnless(interrupted: Promise<void>, folder: string): Promise<World> {
+  let started = false;
+  void interrupted.then(() => {
+    if (started) return;
+    print('Interrupted.');
+    process.exit(EXIT.failed);
+  });
+  const world = await start(folder);
+  started = true;
+  return world;
 }
 
 async function printCommands(world: World): Promise<void> {

@@ -39,7 +39,9 @@ async function serve(): Promise<void> {
   if (!loaded.ok) throw settingsFailure(loaded.failure);
   const { settings, secrets } = loaded.value;
   const log = createLog(settings.logLevel);
+  endOnFault(log);
   const stopAsked = onStopSignals(log);
+  const reloads = onReloadSignal();
   // Everything heavy is loaded after the settings were found to be right.
   const { composeBroker } = await import('../compose.ts');
   const composed = await composeBroker(settings, secrets, log);
@@ -50,8 +52,8 @@ async function serve(): Promise<void> {
       : new CommandFailure(EXIT.unreachable, problem.sentence);
   }
   const broker = composed.value;
-  onReloadSignal(broker, log);
   await listen(broker, settings, log);
+  reloads.serve(() => reload(broker, log));
   await stopAsked;
   log.info('stopping');
   if ((await withinMs(broker.stop(), STOP_BOUND_MS)) === 'late') {
@@ -106,17 +108,40 @@ function onStopSignals(log: Log): Promise<void> {
   });
 }
 
-function onReloadSignal(broker: Composition, log: Log): void {
-  const reload = async () => {
-    const reloaded = await broker.reload();
-    if (!reloaded.ok) {
+/** A signal that comes before the broker can serve it is served as soon as it can. */
+function onReloadSignal(): { serve(reload: () => void): void } {
+  let reload: (() => void) | undefined;
+  let asked = false;
+  process.on('SIGHUP', () => {
+    asked = reload === undefined;
+    reload?.();
+  });
+  return {
+    serve(serving) {
+      reload = serving;
+      if (asked) serving();
+    },
+  };
+}
+
+function reload(broker: Composition, log: Log): void {
+  broker
+    .reload()
+    .then((reloaded) => {
+      if (reloaded.ok) {
+        log.info({ catalogue: reloaded.hash, changed: reloaded.changed }, 'reloaded');
+        return;
+      }
       const { problems } = reloaded;
       log.error({ problems }, 'reload refused: the catalogue in force stays');
-    } else {
-      log.info({ catalogue: reloaded.hash, changed: reloaded.changed }, 'reloaded');
-    }
-  };
-  process.on('SIGHUP', () => {
-    reload().catch((thrown: unknown) => log.error({ fault: faultOf(thrown) }, 'reload failed'));
+    })
+    .catch((thrown: unknown) => log.error({ fault: faultOf(thrown) }, 'reload failed'));
+}
+
+/** Node would print the error whole, and its message may quote anything. */
+function endOnFault(log: Log): void {
+  process.on('uncaughtException', (thrown) => {
+    log.error({ fault: faultOf(thrown) }, 'unexpected error: ending');
+    process.exit(EXIT.failed);
   });
 }

@@ -58,6 +58,16 @@ describe('mayfly demo', () => {
     expect(await goneWithin(0, place)).toEqual([]);
   }, 60_000);
 
+  test('Ctrl-C while the parts are being started leaves nothing either', async () => {
+    const place = join(folder, 'early');
+    const { code, out } = await runMayfly(['demo', '--folder', place], {
+      started: (pid) => setTimeout(() => process.kill(pid, 'SIGINT'), 1_000),
+    });
+    expect(code).toBe(1);
+    expect(out).toContain('Interrupted');
+    expect(await goneWithin(5_000, place)).toEqual([]);
+  }, 60_000);
+
   test('kill -9 leaves nothing for longer than five seconds', async () => {
     const place = join(folder, 'two');
     const { signal } = await runMayfly(['demo', '--folder', place], {
@@ -70,7 +80,8 @@ describe('mayfly demo', () => {
 
 /** Sends the signal as soon as a broker of that demo runs. */
 async function interrupt(pid: number, place: string, signal: NodeJS.Signals): Promise<void> {
-  const running = async () => (await processesOf(place)).some((line) => line.includes(' serve'));
+  const running = async () =>
+    (await processesOf(place)).some((line) => /main\.js serve/.test(line));
   while (!(await running())) await new Promise((later) => setTimeout(later, 50));
   // Into the story.
   await new Promise((later) => setTimeout(later, 500));

@@ -88,17 +88,20 @@ describe('mayfly serve', () => {
     const broker = await startBroker();
     const answer = await exchange(broker);
     if (!answer.granted) throw new Error(answer.description);
-    // With the ledger frozen an orderly stop would wait for it.
-    world.ledger.kill('SIGSTOP');
+    // A mint that OpenBao does not answer keeps an orderly stop waiting.
+    world.backend.kill('SIGSTOP');
     try {
+      const hanging = exchange(broker).catch(() => 'cut');
+      await new Promise((later) => setTimeout(later, 100));
       broker.kill('SIGTERM');
-      await new Promise((later) => setTimeout(later, 200));
+      await new Promise((later) => setTimeout(later, 300));
       const asked = performance.now();
       broker.kill('SIGTERM');
       expect(await broker.exited).toEqual({ code: 1, signal: null });
       expect(performance.now() - asked).toBeLessThan(1_000);
+      expect(await hanging).toBe('cut');
     } finally {
-      world.ledger.kill('SIGCONT');
+      world.backend.kill('SIGCONT');
     }
   });
 

@@ -16,7 +16,7 @@ import type { World } from './world.ts';
  *
  * @returns how many claims did not hold.
  */
-export async function tellStory(world: World): Promise<number> {
+export async function tellStory(world: World, hushed: AbortSignal): Promise<number> {
   print('Starting a broker (mayfly serve)');
   const broker = await world.startBroker();
   print(`  ledger    Postgres on port ${world.ledger.port}`);
@@ -30,7 +30,7 @@ export async function tellStory(world: World): Promise<number> {
     witness,
     calls: agentCalls(broker.url),
     operator: operatorView(broker.url, () => world.operatorToken('mayfly-operators')),
-    telling: createTelling(),
+    telling: createTelling(hushed),
     sleep: (ms) => systemClock.sleep(ms),
     monotonicMs: () => systemClock.monotonicMs(),
   };
@@ -40,6 +40,7 @@ export async function tellStory(world: World): Promise<number> {
     await witness.close();
   }
   const { telling } = stage;
+  if (hushed.aborted) return telling.failed();
   print();
   print(`${telling.held()} claims held, ${telling.failed()} did not.`);
   return telling.failed();

@@ -1,4 +1,4 @@
-import { print } from '../print.ts';
+import { print as printLine } from '../print.ts';
 
 /** What was looked at to judge a claim, and whether the claim holds. */
 export type Finding = { readonly holds: boolean; readonly seen: string };
@@ -20,7 +20,11 @@ export type Telling = {
 
 const MARKS = { true: '  ok     ', false: '  FAILED ' } as const;
 
-export function createTelling(): Telling {
+/** After `hushed` nothing is printed any more: what is looked at then is being taken down. */
+export function createTelling(hushed: AbortSignal): Telling {
+  const print = (line?: string) => {
+    if (!hushed.aborted) printLine(line);
+  };
   let held = 0;
   let failed = 0;
   return {
