@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../src/foundation/clock.ts';
+import { connectTarget } from '../../src/target/postgres/connect-target.ts';
 import { encodeName } from '../../src/target/credential-name.ts';
 import { revocationStatements } from '../../src/target/postgres/statements.ts';
 import { endAndJudge, expectGone } from './support/expect-dead.ts';
@@ -254,6 +255,24 @@ describe('what the name says', () => {
       world.root.query(`select mayfly_te5t.close('${foreign}', null)`),
     ).rejects.toMatchObject({ code: 'MF001' });
     await world.root.query(`drop role "${foreign}"`);
+  });
+
+  test('names are kept for a day after their deadline, and then forgotten', async () => {
+    const aged = (hours: number) => {
+      const deadline = new Date(systemClock.now().getTime() - hours * 3_600_000);
+      return encodeName({ installation: INSTALLATION, leaseId: ids.uuid(), deadline });
+    };
+    const [kept, old] = [aged(23), aged(25)];
+    await world.access.guard.end([kept, old]);
+    // A replica tidies when it first asks for overdue names, and every so often after that.
+    const replica = await connectTarget(world.config, systemClock);
+    await replica.guard.overdue(1);
+    await replica.close();
+    const { rows } = await world.root.query(
+      'select name from mayfly_te5t.name where name = any ($1)',
+      [[kept, old]],
+    );
+    expect(rows).toEqual([{ name: kept }]);
   });
 
   test('a role with more rights than a credential ever gets is refused', async () => {
