@@ -1,8 +1,10 @@
-/** Rounds of each attack in `npm test`, and in `npm run prove` (MAYFLY_PROVE=1). */
+import { PROVE } from '../../path/support/scale.ts';
+
+/** Rounds of each attack in `npm test`, and in `npm run prove`. */
 const FEW = 2;
 const MANY = 20;
 
-const ROUNDS = process.env['MAYFLY_PROVE'] === '1' ? MANY : FEW;
+const ROUNDS = PROVE ? MANY : FEW;
 /** Milliseconds that are granted to all rounds of one attack. */
 export const PATIENCE_MS = ROUNDS * 15_000 + 30_000;
 
