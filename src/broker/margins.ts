@@ -15,8 +15,23 @@ export const TOKEN_MARGIN_SECONDS = 30;
 /** Seconds from the commit of `minting` after which its replica is taken for dead. */
 export const MINT_DEADLINE_SECONDS = 10;
 
-/** Milliseconds that a caller waits for a mint. The mint itself is never cut. */
+/**
+ * Milliseconds that a caller waits for a mint, counted as the mint deadline is. The mint itself is
+ * never cut.
+ */
 export const MINT_WAIT_MS = MINT_DEADLINE_SECONDS * 1000;
+
+/**
+ * Milliseconds that an exchange waits for the lease's own token: long enough for a login before it,
+ * and short enough that its end is recorded before the mint deadline.
+ */
+export const TOKEN_WAIT_MS = 8_000;
+
+/** Seconds after which an exchange that failed at the backend is worth another try. */
+export const MINT_RETRY_SECONDS = 2;
+
+/** Milliseconds between attempts to tell the ledger of a mint that it may not know of. */
+export const UNRECORDED_RETRY_MS = 500;
 
 /** Seconds after which the identifier of an ended task may be used again by the same agent. */
 export const IDENTIFIER_REST_SECONDS = 24 * 3600;

@@ -4,20 +4,17 @@ import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { Lease } from '../ledger/lease.ts';
-import { LedgerUnreachable } from '../ledger/ledger.ts';
 import type { MintOutcome } from '../mint/backend.ts';
+import { backendFailed } from './backend-failed.ts';
 import type { DatabaseCredential, ExchangeGrant } from './broker.ts';
 import { databaseCredential } from './database-credential.ts';
-import { endByName } from './end-by-name.ts';
+import { endUnrecorded } from './end-unrecorded.ts';
 import { endUntilDead } from './end-until-dead.ts';
 import { MINT_DEADLINE_SECONDS, MINT_WAIT_MS } from './margins.ts';
 import type { Opened } from './open-lease.ts';
 import type { BrokerParts } from './parts.ts';
 
 type Minted = Pick<ExchangeGrant, 'credential' | 'lease' | 'expiresInSeconds' | 'decisionId'>;
-
-/** Seconds after which an exchange that failed at the backend is worth another try. */
-const MINT_RETRY_SECONDS = 2;
 
 /**
  * Keeps the promise of an open lease: mints, commits `active`, answers. The request to OpenBao is
@@ -30,7 +27,10 @@ export async function mintCredential(
   opened: Opened,
 ): Promise<Result<Minted, Failure>> {
   const waited = new AbortController();
-  const late = parts.clock.sleep(MINT_WAIT_MS, waited.signal).then(() => undefined);
+  const spentMs = parts.clock.monotonicMs() - opened.openedAtMs;
+  const late = parts.clock
+    .sleep(Math.max(0, MINT_WAIT_MS - spentMs), waited.signal)
+    .then(() => undefined);
   const work = mintAndRecord(parts, target, opened);
   parts.background.run('mint', () => work);
   const outcome = await Promise.race([work, late]);
@@ -38,12 +38,8 @@ export async function mintCredential(
   if (outcome !== undefined) return outcome;
   // Nobody waits for it any more: fence it now, and what the mint still makes is ended.
   parts.background.run('end a late mint', () => endLateMint(parts, opened.lease));
-  return fail(
-    failure('mint_unknown', 'the backend did not answer in time; what it made is being ended', {
-      retryAfterSeconds: MINT_RETRY_SECONDS,
-      decisionId: opened.lease.decisionId,
-    }),
-  );
+  const inDoubt = 'the backend did not answer in time; what it made is being ended';
+  return fail(backendFailed(failure('mint_unknown', inDoubt), opened.lease));
 }
 
 async function mintAndRecord(
@@ -75,12 +71,8 @@ function lifeSeconds(lease: Lease): number {
 /** A replica that was stopped between commit and mint has lost its turn: others fenced the lease. */
 async function mintInTime(parts: BrokerParts, opened: Opened): Promise<MintOutcome> {
   if (parts.clock.monotonicMs() - opened.openedAtMs > MINT_DEADLINE_SECONDS * 1000) {
-    return {
-      kind: 'unsent',
-      failure: failure('mint_unknown', 'the mint deadline passed before the mint was sent', {
-        retryAfterSeconds: MINT_RETRY_SECONDS,
-      }),
-    };
+    const late = 'the mint deadline passed before the mint was sent';
+    return { kind: 'unsent', failure: failure('mint_unknown', late) };
   }
   return parts.minter.credential(opened.place, opened.token);
 }
@@ -106,12 +98,10 @@ async function recordMinted(
       credentialSha256: named ? credential.uri.sha256() : null,
     });
   } catch (error) {
-    if (error instanceof LedgerUnreachable) {
-      // Not committed, so not answered (invariant I1): dead by name, without the ledger's help.
-      parts.background.run('end what could not be recorded', () =>
-        endByName(parts, opened.lease, outcome.backendLeaseId),
-      );
-    }
+    // Not known to be committed, so not answered (invariant I1).
+    parts.background.run('end what could not be recorded', () =>
+      endUnrecorded(parts, opened.lease, outcome.backendLeaseId),
+    );
     throw error;
   }
 }
@@ -131,7 +121,7 @@ async function notMinted(
     parts.background.run('end an unknown mint', () => endUntilDead(parts, [lease], 0));
   }
   if (lease.endCause !== null && lease.endCause !== 'mint_unknown') return leaseEnded(lease);
-  return fail({ ...outcome.failure, decisionId: lease.decisionId });
+  return fail(backendFailed(outcome.failure, lease));
 }
 
 /** Fenced while it was being minted: completed, revoked, or given up by the sweep. */

@@ -11,8 +11,9 @@ import type { MintPlace } from '../mint/backend.ts';
 import { tokenRoleOf } from '../mint/backend-names.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Ask } from './ask.ts';
+import { backendFailed } from './backend-failed.ts';
 import { permitEvent } from './exchange-events.ts';
-import { MINT_DEADLINE_SECONDS, TOKEN_MARGIN_SECONDS } from './margins.ts';
+import { MINT_DEADLINE_SECONDS, TOKEN_MARGIN_SECONDS, TOKEN_WAIT_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { planExchange } from './plan-exchange.ts';
 import type { ExchangePlan } from './plan-exchange.ts';
@@ -62,7 +63,7 @@ export async function openLease(
       permitted.ask.task.identifier,
       admission(parts, permitted, { leaseId, credentialName, place }),
     ),
-    parts.minter.token(place, credentialName, permitted.plan.ttlSeconds + TOKEN_MARGIN_SECONDS),
+    tokenInTime(parts, place, credentialName, permitted.plan.ttlSeconds),
   ]);
   if (!opened.ok) return fail({ failure: opened.failure, mayAudit: true });
   if (!token.ok) {
@@ -72,12 +73,26 @@ export async function openLease(
       backendLeaseId: null,
       credentialSha256: null,
     });
-    return fail({
-      failure: { ...token.failure, decisionId: opened.value.lease.decisionId },
-      mayAudit: false,
-    });
+    return fail({ failure: backendFailed(token.failure, opened.value.lease), mayAudit: false });
   }
   return succeed({ ...opened.value, place, token: token.value, openedAtMs });
+}
+
+/** What comes too late is thrown away: nobody else can use it, and it ends by itself. */
+async function tokenInTime(
+  parts: BrokerParts,
+  place: MintPlace,
+  credentialName: string,
+  ttlSeconds: number,
+): Promise<Result<SecretText, Failure>> {
+  const waited = new AbortController();
+  const late = parts.clock
+    .sleep(TOKEN_WAIT_MS, waited.signal)
+    .then(() => fail(failure('backend_unreachable', 'the secret backend did not answer in time')));
+  const token = parts.minter.token(place, credentialName, ttlSeconds + TOKEN_MARGIN_SECONDS);
+  const outcome = await Promise.race([token, late]);
+  waited.abort();
+  return outcome;
 }
 
 function placeOf(ask: Ask): MintPlace {

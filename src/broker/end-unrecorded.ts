@@ -1,0 +1,60 @@
+import type { Lease } from '../ledger/lease.ts';
+import { LedgerUnreachable } from '../ledger/ledger.ts';
+import { endUntilDead } from './end-until-dead.ts';
+import { UNRECORDED_RETRY_MS } from './margins.ts';
+import type { BrokerParts } from './parts.ts';
+
+/**
+ * Ends a credential that was made but whose record may or may not have been committed, so that
+ * nobody was answered (invariant I1). It dies by its name at once, without the ledger's help. The
+ * ledger is told as soon as it can be reached: otherwise a row that did reach `active` would be
+ * shown as alive until its deadline, and one that did not would lack OpenBao's lease id.
+ */
+export async function endUnrecorded(
+  parts: BrokerParts,
+  lease: Lease,
+  backendLeaseId: string,
+): Promise<void> {
+  const access = parts.targets.access(lease.snapshot.target);
+  const [byName] = await Promise.allSettled([
+    access ? access.guard.end([lease.credentialName]) : parts.reaper.revoke(backendLeaseId),
+    tellLedger(parts, lease, backendLeaseId),
+  ]);
+  // The ledger's side has its own attempts, and the sweep; this one is worth a line of the log.
+  if (byName.status === 'rejected') throw byName.reason;
+}
+
+async function tellLedger(parts: BrokerParts, lease: Lease, backendLeaseId: string): Promise<void> {
+  // From the deadline on the sweep ends it, whatever its row says.
+  while (parts.clock.now() < lease.deadline) {
+    try {
+      const fenced = await fence(parts, lease.id, backendLeaseId);
+      if (fenced) await endUntilDead(parts, [fenced], 0);
+      return;
+    } catch (error) {
+      if (!(error instanceof LedgerUnreachable)) throw error;
+      await parts.clock.sleep(UNRECORDED_RETRY_MS);
+    }
+  }
+}
+
+/** From `minting` it goes straight to `revoking`; from `active` by an ending of its own. */
+async function fence(
+  parts: BrokerParts,
+  leaseId: string,
+  backendLeaseId: string,
+): Promise<Lease | null> {
+  const lease = await parts.ledger.recordMint({
+    leaseId,
+    outcome: 'unknown',
+    backendLeaseId,
+    credentialSha256: null,
+  });
+  if (lease.state !== 'active') return lease;
+  return parts.ledger.endLease({
+    leaseId,
+    cause: 'mint_unknown',
+    reason: 'the answer of the ledger was lost, so nobody was answered',
+    by: 'mayfly',
+  });
+}
