@@ -17,7 +17,7 @@ export type PathWorld = {
   stop(): Promise<void>;
 };
 
-/** Edits of the shipped catalogue, by file below `config/`. */
+/** Edits of the shipped catalogue, by file below `config/`; a new file is edited from nothing. */
 export type Edits = Readonly<Record<string, (text: string) => string>>;
 
 /** The shipped caps would only get in the way of what most tests ask. */
@@ -56,7 +56,7 @@ async function editedConfig(folder: string, edits: Edits): Promise<string> {
   await cp('config', folder, { recursive: true });
   for (const [file, edit] of Object.entries(edits)) {
     const path = join(folder, file);
-    await writeFile(path, edit(await readFile(path, 'utf8')));
+    await writeFile(path, edit(await readFile(path, 'utf8').catch(() => '')));
   }
   return folder;
 }
