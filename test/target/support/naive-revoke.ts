@@ -17,6 +17,11 @@ export const NAIVE = {
     `select pg_terminate_backend(pid) from pg_stat_activity where usename = '{{name}}'`,
     'drop role "{{name}}"',
   ],
+  terminateWaitAndDrop: [
+    'alter role "{{name}}" nologin',
+    `select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = '{{name}}'`,
+    'drop role "{{name}}"',
+  ],
   dropOwned: [
     'alter role "{{name}}" nologin',
     `select pg_terminate_backend(pid) from pg_stat_activity where usename = '{{name}}'`,
