@@ -140,7 +140,7 @@ describe('an identifier that was used before', () => {
     ['parameters', { parameters: { tenant: 'acme' } }],
     ['delegation', { delegation: { maxDepth: 1, maxChildren: 0 } }],
   ])('with wider %s is refused', (field, ask) => {
-    const result = plan({ task: OPEN_TASK }, null, ask as Partial<AskedTask>);
+    const result = plan({ task: OPEN_TASK }, null, ask);
     expect(result.ok ? undefined : [result.failure.reason, result.failure.field]).toEqual([
       'wider_than_open_task',
       field,

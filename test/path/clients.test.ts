@@ -48,7 +48,7 @@ test('openid-client discovers the broker and exchanges a token, unmodified', asy
   expect(answer.token_type).toBe('n_a');
   expect(await canLogin(answer.access_token)).toBe(true);
   await openid.tokenRevocation(configuration, answer.access_token).catch(() => undefined);
-  expect((await complete(broker.url, token, String(answer['task_id']))).status).toBe(200);
+  expect((await complete(broker.url, token, answer['task_id'] as string)).status).toBe(200);
   expect(await canLogin(answer.access_token)).toBe(false);
 });
 
@@ -87,6 +87,6 @@ test('oauth4webapi discovers the broker and exchanges a token, unmodified', asyn
     recognizedTokenTypes: { n_a: () => undefined },
   });
   expect(await canLogin(answer.access_token)).toBe(true);
-  expect((await complete(broker.url, token, String(answer['task_id']))).status).toBe(200);
+  expect((await complete(broker.url, token, answer['task_id'] as string)).status).toBe(200);
   expect(await canLogin(answer.access_token)).toBe(false);
 });
