@@ -36,7 +36,7 @@ export async function targetInstallation(
     guard: { username: guard.username, password: await password(guard.secret) },
     prover: { username: prover.username, password: await password(prover.secret) },
     groups: allowedGroups(parts.catalogue, target),
-    narrowPublic: 'cluster',
+    narrowPublic: target.narrow_public,
   });
 }
 
@@ -59,17 +59,24 @@ async function secretFor(
   return made;
 }
 
-/** A group's limits come from the scopes that hand it out; of two, the wider one. */
+/** A group's limits come from the scopes that hand it out; of two, the narrower one. */
 function allowedGroups(catalogue: Catalogue, target: Target): readonly AllowedGroup[] {
   const scopes = [...catalogue.scopes.values()].filter((scope) => scope.target === target.name);
   return target.groups.map((name) => {
     const users = scopes.filter((scope) => scope.group === name);
     return {
       name,
-      connectionLimit: Math.max(1, ...users.map((scope) => scope.connection_limit)),
+      // A group that no scope hands out yet lets one session in.
+      connectionLimit: Math.min(...(users.length > 0 ? users : [ONE]).map(limitOf)),
       ...createsIn(users),
     };
   });
+}
+
+const ONE = { connection_limit: 1 };
+
+function limitOf(scope: { readonly connection_limit: number }): number {
+  return scope.connection_limit;
 }
 
 function createsIn(scopes: readonly Scope[]): { createsIn?: string } {

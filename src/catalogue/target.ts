@@ -77,6 +77,12 @@ export const Target = z
       .strictObject({ username: Username })
       .describe("OpenBao's own login at the target: creates and drops roles."),
     groups: distinct(PlainRole, GROUPS_MAX).describe('Group roles that scopes may hand out.'),
+    narrow_public: z
+      .enum(['none', 'database', 'cluster'])
+      .default('none')
+      .describe(
+        'Whether `backend apply` takes from PUBLIC what it must not have for a proof: CONNECT, TEMPORARY and CREATE on this database, or CONNECT on all of the cluster. It can lock out other users of the cluster, so it is none unless you say so; then doctor says what an administrator has to do.',
+      ),
     guard: Login.describe(
       "Ends credentials that Mayfly made; absent: OpenBao's word is all there is.",
     ).optional(),
