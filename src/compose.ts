@@ -48,6 +48,9 @@ const clock = systemClock;
 /** Seconds after which the claims of a replica that died lapse: longer than any ending takes. */
 const CLAIM_SECONDS = 20;
 
+/** Milliseconds that a start waits for the logins at OpenBao; then they go on behind it. */
+const LOGIN_WAIT_MS = 1_000;
+
 /** Milliseconds that calls under way have, and then the work behind them, when the broker stops. */
 const CALLS_GRACE_MS = 10_000;
 const WORK_GRACE_MS = 10_000;
@@ -161,7 +164,8 @@ async function join(
     background: createBackground(clock, log),
   });
   const closers = [() => backend.stop(), () => targets.close(), () => ledger.close()];
-  await backend.start();
+  // A backend that does not answer must not keep the sweep from ending what is due.
+  await Promise.race([backend.start(), clock.sleep(LOGIN_WAIT_MS)]);
   const parts = { settings, live, log, metrics, broker };
   return drive(parts, () => targets.follow(live.current()), closers);
 }

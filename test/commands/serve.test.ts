@@ -8,6 +8,9 @@ import type { BrokerProcess, World } from '../../src/commands/demo/world.ts';
 import { runMayfly } from '../support/run-mayfly.ts';
 import { temporaryWorld } from '../support/world.ts';
 
+/** Milliseconds after which a login at OpenBao is given up: a start that waited for it takes longer. */
+const LOGIN_TIMEOUT_MS = 10_000;
+
 let world: World;
 let config: string;
 
@@ -34,10 +37,16 @@ async function exchange(broker: BrokerProcess, more: { ttl?: number } = {}) {
   });
 }
 
+/** Seconds that the main thread of a process was ready to run and did not. */
+async function waitedForProcessor(pid: number): Promise<number> {
+  const [, waitedNs] = (await readFile(`/proc/${pid}/schedstat`, 'utf8')).split(' ');
+  return Number(waitedNs) / 1e9;
+}
+
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + 5_000;
+  const giveUpAt = performance.now() + 15_000;
   while (!(await holds())) {
-    if (performance.now() > giveUpAt) throw new Error('it did not come to that within 5 s');
+    if (performance.now() > giveUpAt) throw new Error('it did not come to that within 15 s');
     await new Promise((later) => setTimeout(later, 20));
   }
 }
@@ -54,15 +63,39 @@ async function ledgerStates(): Promise<Record<string, number>> {
 
 describe('mayfly serve', () => {
   test('is ready within two seconds of its start', async () => {
-    // What else the machine does only adds to it, so the quickest of a few starts counts.
+    // What else the machine does only adds to it: the time in which it would have run and had no
+    // processor does not count, and of a few starts the quickest does.
     const seconds: number[] = [];
     while (seconds.length < 4 && !seconds.some((one) => one < 2)) {
       const begun = performance.now();
       const broker = await startBroker();
-      seconds.push((performance.now() - begun) / 1000);
+      const took = (performance.now() - begun) / 1000;
+      seconds.push(took - (await waitedForProcessor(broker.pid)));
       await broker.stop();
     }
     expect(Math.min(...seconds)).toBeLessThan(2);
+  });
+
+  test('an OpenBao that does not answer keeps no broker from starting, nor from ending what is due', async () => {
+    const first = await startBroker();
+    const answer = await exchange(first, { ttl: 4 });
+    if (!answer.granted) throw new Error(answer.description);
+    await first.stop();
+    world.backend.kill('SIGSTOP');
+    try {
+      const begun = performance.now();
+      const broker = await world.startBroker({ until: 'listening' });
+      expect(performance.now() - begun).toBeLessThan(LOGIN_TIMEOUT_MS);
+      const readiness = async () => (await fetch(`${broker.url}/readyz`)).status;
+      expect(await readiness()).toBe(503);
+      await until(async () => (await ledgerStates())['revoked'] === 1);
+      world.backend.kill('SIGCONT');
+      await until(async () => (await readiness()) === 200);
+      await until(async () => (await ledgerStates())['settled'] === 1);
+      await broker.stop();
+    } finally {
+      world.backend.kill('SIGCONT');
+    }
   });
 
   test('SIGTERM: calls under way are answered, later ones refused, and it exits with 0', async () => {

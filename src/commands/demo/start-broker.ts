@@ -24,6 +24,7 @@ export type BrokerStart = {
   /** Without an ending: its log and its settings lie beside each other. */
   readonly file: string;
   readonly cwd: string;
+  readonly until: 'ready' | 'listening';
 };
 
 /**
@@ -44,7 +45,8 @@ export async function startBroker(start: BrokerStart): Promise<BrokerProcess> {
     deathSignal: 'SIGKILL',
   }).finally(() => log.close());
   const url = `http://127.0.0.1:${start.port}`;
-  if (!(await becomesReady(child, url))) {
+  const probe = start.until === 'ready' ? 'readyz' : 'healthz';
+  if (!(await answers(child, `${url}/${probe}`))) {
     child.kill('SIGKILL');
     throw new Error(`The broker did not start. It said:\n${await tail(logFile)}`);
   }
@@ -62,10 +64,10 @@ export async function startBroker(start: BrokerStart): Promise<BrokerProcess> {
   };
 }
 
-async function becomesReady(child: Child, url: string): Promise<boolean> {
+async function answers(child: Child, url: string): Promise<boolean> {
   const giveUpAt = systemClock.monotonicMs() + READY_TIMEOUT_MS;
   while (child.isRunning() && systemClock.monotonicMs() < giveUpAt) {
-    const answer = await fetch(`${url}/readyz`).catch(() => undefined);
+    const answer = await fetch(url).catch(() => undefined);
     await answer?.arrayBuffer();
     if (answer?.status === 200) return true;
     await systemClock.sleep(READY_POLL_MS);

@@ -193,6 +193,7 @@ function brokerStarter(
       settings: { ...settings, ...options.settings },
       file: folder.inside('brokers', name),
       cwd: folder.path,
+      until: options.until ?? 'ready',
     });
     stops.push(() => broker.stop());
     return broker;

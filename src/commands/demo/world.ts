@@ -31,6 +31,8 @@ export type BrokerOptions = {
   readonly port?: number;
   /** Further settings, by their names in docs/settings.md. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** What to wait for: that it can grant (the default), or only that it answers. */
+  readonly until?: 'ready' | 'listening';
 };
 
 export type WorldOptions = {
