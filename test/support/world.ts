@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startWorld } from '../../src/commands/demo/start-world.ts';
@@ -7,6 +7,8 @@ import type { World, WorldOptions } from '../../src/commands/demo/world.ts';
 /** A world of its own in a temporary folder, which goes when it is stopped. For one test file. */
 export async function temporaryWorld(options: Omit<WorldOptions, 'folder'> = {}): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-world-'));
+  // Passable for the user that Postgres runs as when we are root.
+  await chmod(folder, 0o711);
   const world = await startWorld({ durable: false, ...options, folder: join(folder, 'world') });
   return {
     ...world,

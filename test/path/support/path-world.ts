@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startWorld } from '../../../src/commands/demo/start-world.ts';
@@ -31,6 +31,8 @@ const ROOMY: Edits = {
 
 export async function startPathWorld(edits: Edits = {}): Promise<PathWorld> {
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-path-'));
+  // Passable for the user that Postgres runs as when we are root.
+  await chmod(folder, 0o711);
   const config = await editedConfig(join(folder, 'config'), { ...ROOMY, ...edits });
   const world = await startWorld({ folder: join(folder, 'world'), durable: false, config });
   const looking = oracle(
