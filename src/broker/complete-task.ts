@@ -3,12 +3,13 @@ import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { AgentCaller, OperatorCaller } from '../identity/principal.ts';
-import type { EndedTask } from '../ledger/ledger.ts';
+import type { EndedTask, EndTask } from '../ledger/ledger.ts';
 import type { Completion, TaskEnding } from './broker.ts';
 import { endUntilDead, isDead } from './end-until-dead.ts';
 import { withLedger } from './ledger-faults.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
+import { nowOrLater } from './tell-later.ts';
 
 /**
  * Ends an agent's own task and waits until its leases are dead, `waitSeconds` at most. Asks no
@@ -22,7 +23,7 @@ export function completeTask(
   waitSeconds: number,
 ): Promise<Result<TaskEnding, Failure>> {
   return withLedger(async () => {
-    const ended = await parts.ledger.endTask({
+    const ended = await endNowOrLater(parts, {
       taskId,
       agentId: caller.agent.id,
       cause: 'completed',
@@ -44,7 +45,7 @@ export function revokeTask(
 ): Promise<Result<TaskEnding, Failure>> {
   return withPermission(caller, 'tasks.revoke', () =>
     withLedger(async () => {
-      const ended = await parts.ledger.endTask({
+      const ended = await endNowOrLater(parts, {
         taskId,
         cause: 'revoked',
         outcome: null,
@@ -53,6 +54,16 @@ export function revokeTask(
       });
       return ended ? waitForDeaths(parts, ended, waitSeconds) : noSuchTask();
     }),
+  );
+}
+
+/** Whoever asked for an end gets it, also where the ledger's answer was lost on the way. */
+function endNowOrLater(parts: BrokerParts, end: EndTask): Promise<EndedTask | null> {
+  return nowOrLater(
+    parts,
+    'end a task',
+    () => parts.ledger.endTask(end),
+    async (ended) => ended && endUntilDead(parts, ended.leases, 0),
   );
 }
 

@@ -1,8 +1,7 @@
 import type { Lease } from '../ledger/lease.ts';
-import { LedgerUnreachable } from '../ledger/ledger.ts';
 import { endUntilDead } from './end-until-dead.ts';
-import { UNRECORDED_RETRY_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
+import { nowOrLater } from './tell-later.ts';
 
 /**
  * Ends a credential that was made but whose record may or may not have been committed, so that
@@ -25,17 +24,11 @@ export async function endUnrecorded(
 }
 
 async function tellLedger(parts: BrokerParts, lease: Lease, backendLeaseId: string): Promise<void> {
-  // From the deadline on the sweep ends it, whatever its row says.
-  while (parts.clock.now() < lease.deadline) {
-    try {
-      const fenced = await fence(parts, lease.id, backendLeaseId);
-      if (fenced) await endUntilDead(parts, [fenced], 0);
-      return;
-    } catch (error) {
-      if (!(error instanceof LedgerUnreachable)) throw error;
-      await parts.clock.sleep(UNRECORDED_RETRY_MS);
-    }
-  }
+  const tell = async () => {
+    const fenced = await fence(parts, lease.id, backendLeaseId);
+    if (fenced) await endUntilDead(parts, [fenced], 0);
+  };
+  await nowOrLater(parts, 'tell of a mint that was not recorded', tell);
 }
 
 /** From `minting` it goes straight to `revoking`; from `active` by an ending of its own. */

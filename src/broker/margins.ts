@@ -30,8 +30,11 @@ export const TOKEN_WAIT_MS = 8_000;
 /** Seconds after which an exchange that failed at the backend is worth another try. */
 export const MINT_RETRY_SECONDS = 2;
 
-/** Milliseconds between attempts to tell the ledger of a mint that it may not know of. */
-export const UNRECORDED_RETRY_MS = 500;
+/** Milliseconds between attempts to tell the ledger, behind an answer, what it may not know. */
+export const TELL_AGAIN_MS = 500;
+
+/** Milliseconds until such telling is left to claims and deadlines: the longest usual failover. */
+export const TELL_FOR_MS = 60_000;
 
 /** Seconds after which the identifier of an ended task may be used again by the same agent. */
 export const IDENTIFIER_REST_SECONDS = 24 * 3600;

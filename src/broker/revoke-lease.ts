@@ -9,6 +9,7 @@ import { endUntilDead } from './end-until-dead.ts';
 import { withLedger } from './ledger-faults.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
+import { nowOrLater } from './tell-later.ts';
 
 /** An operator ends one lease, with a reason, and waits for its death. */
 export function revokeLease(
@@ -64,7 +65,12 @@ async function fence(
   reason: string | null,
   by: string,
 ): Promise<Lease | null> {
-  const lease = await parts.ledger.endLease({ leaseId, cause, reason, by });
+  const lease = await nowOrLater(
+    parts,
+    'end a lease',
+    () => parts.ledger.endLease({ leaseId, cause, reason, by }),
+    async (fenced) => fenced && endNow(parts, fenced),
+  );
   if (lease?.endCause === cause) parts.metrics.ended(cause);
   return lease;
 }
