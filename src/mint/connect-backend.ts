@@ -55,6 +55,8 @@ export async function connectBackend(
   const log = parts.log.child({ part: 'mint' });
   const open = (maxSockets: number) => openVaultPort({ address, ca, namespace, maxSockets });
   const [control, minting, reaping] = [open(CONTROL_SOCKETS), open(MAX_SOCKETS), open(MAX_SOCKETS)];
+  // Health is the server's and not a namespace's: asked inside one, OpenBao answers 400.
+  const health = openVaultPort({ address, ca, maxSockets: CONTROL_SOCKETS });
   const session = (identity: 'minter' | 'reaper') =>
     openSession({ ...parts, log, identity, port: control, login: config[identity] });
   const sessions = { minter: session('minter'), reaper: session('reaper') };
@@ -62,11 +64,12 @@ export async function connectBackend(
   return {
     minter,
     reaper: openReaper({ port: reaping, session: sessions.reaper, log }),
-    probe: openProbe({ port: control, sessions: Object.values(sessions) }),
+    probe: openProbe({ port: health, sessions: Object.values(sessions) }),
     start: async () => {
       await Promise.all([sessions.minter.start(), sessions.reaper.start()]);
     },
-    stop: () => stopAll(parts.clock, minter, Object.values(sessions), [control, minting, reaping]),
+    stop: () =>
+      stopAll(parts.clock, minter, Object.values(sessions), [control, minting, reaping, health]),
   };
 }
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { join } from 'node:path';
 import { loopbackCertificates } from '../../src/embedded/loopback-certificates.ts';
 import { systemClock } from '../../src/foundation/clock.ts';
+import type { Backend, BackendConfig } from '../../src/mint/connect-backend.ts';
 import { applyBackend } from '../../src/mint/provision/apply-backend.ts';
 import { examineBackend } from '../../src/mint/provision/examine-backend.ts';
 import { designOf, nameOf, PLACE, startWorld } from './support/world.ts';
@@ -15,10 +16,15 @@ beforeAll(async () => {
 
 afterAll(() => world?.stop());
 
+async function started(other: Partial<BackendConfig>): Promise<Backend> {
+  const backend = await world.connect(other);
+  await backend.start();
+  return backend;
+}
+
 test('broker to OpenBao and OpenBao to target, each checked by its own authority', async () => {
   expect(world.bao.address).toMatch(/^https:/);
-  const backend = await world.connect();
-  await backend.start();
+  const backend = await started({});
   const token = await backend.minter.token(PLACE, nameOf(1), 60);
   if (!token.ok) throw new Error(token.failure.detail);
   const outcome = await backend.minter.credential(PLACE, token.value);
@@ -29,7 +35,6 @@ test('broker to OpenBao and OpenBao to target, each checked by its own authority
   );
   expect(session?.ssl).toBe(true);
   expect(await backend.reaper.revoke(outcome.backendLeaseId)).toMatchObject({ ok: true });
-  await backend.stop();
   expect(world.design.configs[0]?.connectionUrl).toContain('sslmode=verify-full');
 });
 
@@ -49,13 +54,11 @@ test('a second apply changes nothing with TLS either, and doctor is content', as
 
 test('an OpenBao that the authority does not know gets no byte of ours', async () => {
   const { caFile } = await loopbackCertificates(join(world.folder, 'other'), systemClock);
-  const backend = await world.connect({ caFile });
-  await backend.start();
+  const backend = await started({ caFile });
   expect(await backend.probe.health()).toMatchObject({
     state: 'unreachable',
     detail: expect.stringContaining('not sent') as unknown as string,
   });
-  await backend.stop();
 });
 
 test('a target that its authority does not know is not accepted by OpenBao', async () => {

@@ -33,8 +33,10 @@ export type Examination = {
 export async function examineBackend(examination: Examination): Promise<readonly Finding[]> {
   const { at, token, design, logins, clock } = examination;
   const admin = await openAdministrator(at, token);
+  // Health, audit and configuration are the server's, whatever namespace we live in.
+  const root = await openAdministrator({ ...at, namespace: undefined }, token);
   try {
-    const server = await examineServer(admin, at, clock);
+    const server = await examineServer(root, at, clock);
     if (server.some(({ check, ok }) => check === 'backend_reachable' && !ok)) return server;
     return [
       ...server,
@@ -51,6 +53,7 @@ export async function examineBackend(examination: Examination): Promise<readonly
     ];
   } finally {
     admin.close();
+    root.close();
   }
 }
 

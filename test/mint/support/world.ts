@@ -7,6 +7,7 @@ import { Scope } from '../../../src/catalogue/scope.ts';
 import { Target } from '../../../src/catalogue/target.ts';
 import { findBao } from '../../../src/embedded/find-bao.ts';
 import { loopbackCertificates } from '../../../src/embedded/loopback-certificates.ts';
+import type { TlsFiles } from '../../../src/embedded/loopback-certificates.ts';
 import { startOpenBao } from '../../../src/embedded/openbao.ts';
 import type { EmbeddedOpenBao } from '../../../src/embedded/openbao.ts';
 import { startPostgres } from '../../../src/embedded/postgres.ts';
@@ -59,17 +60,38 @@ export type World = {
   superuser<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** One login with a password, closed at once; rejects when it is refused. */
   loginAtTarget(user: string, password: string): Promise<void>;
-  /** Not started. */
+  /** Not started; stopped with the world at the latest. */
   connect(other?: Partial<BackendConfig>): Promise<Backend>;
   passwords: ReadonlyMap<string, SecretText>;
   stop(): Promise<void>;
 };
 
+type Servers = { readonly bao: EmbeddedOpenBao; readonly postgres: EmbeddedPostgres };
+type Closers = (() => Promise<void> | void)[];
+
 /** A real OpenBao and a real Postgres, provisioned by `applyBackend`. */
 export async function startWorld({ tls } = { tls: false }): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-mint-'));
-  const files = tls ? await loopbackCertificates(join(folder, 'tls'), systemClock) : undefined;
-  const [bao, postgres] = await Promise.all([
+  const closers: Closers = [() => rm(folder, { recursive: true, force: true })];
+  const stop = async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    const files = tls ? await loopbackCertificates(join(folder, 'tls'), systemClock) : undefined;
+    const servers = await startServers(folder, files, closers);
+    return await provision(folder, servers, files, { closers, stop });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startServers(
+  folder: string,
+  files: TlsFiles | undefined,
+  closers: Closers,
+): Promise<Servers> {
+  const [bao, postgres] = await Promise.allSettled([
     startOpenBao({
       folder: join(folder, 'bao'),
       bao: await baoProgram(),
@@ -83,11 +105,27 @@ export async function startWorld({ tls } = { tls: false }): Promise<World> {
       ...(files && { tls: files }),
     }),
   ]);
+  for (const started of [bao, postgres]) {
+    if (started.status === 'fulfilled') closers.push(() => started.value.stop());
+  }
+  if (bao.status === 'rejected') throw bao.reason;
+  if (postgres.status === 'rejected') throw postgres.reason;
+  return { bao: bao.value, postgres: postgres.value };
+}
+
+async function provision(
+  folder: string,
+  { bao, postgres }: Servers,
+  files: TlsFiles | undefined,
+  { closers, stop }: { closers: Closers; stop: () => Promise<void> },
+): Promise<World> {
   const pool = await targetDatabase(postgres, SUPERUSER_PASSWORD.reveal());
-  const { scope, target } = catalogueEntries(postgres.port, tls);
+  closers.push(() => pool.end());
+  const { scope, target } = catalogueEntries(postgres.port, files !== undefined);
   const design = designOf([scope], target, files?.caFile);
   const adminToken = await bao.admin.login();
   const admin = await openAdministrator({ address: bao.address, caFile: bao.caFile }, adminToken);
+  closers.push(() => admin.close());
   const passwords = new Map([['orders', new SecretText(FIRST_ADMIN_PASSWORD)]]);
   const applied = await applyBackend(admin, design, passwords);
   if (!applied.ok) throw new Error(`${applied.failure.at}: ${applied.failure.message}`);
@@ -97,33 +135,23 @@ export async function startWorld({ tls } = { tls: false }): Promise<World> {
   };
   const logged: string[] = [];
   return {
-    folder,
-    bao,
-    postgres,
-    admin,
-    adminToken,
-    design,
-    target,
-    scope,
-    logins,
-    logged,
-    passwords,
+    ...{ folder, bao, postgres, admin, adminToken, design, target, scope, logins, logged },
+    ...{ passwords, stop },
     superuser: async (sql, values) => (await pool.query(sql, [...(values ?? [])])).rows as never,
-    loginAtTarget: async (user, password) => {
-      const { host, port } = postgres;
-      const client = new pg.Client({ host, port, user, password, database: 'orders' });
-      client.on('error', () => undefined);
-      await client.connect();
-      await client.end();
-    },
-    connect: (other) => connectTo(bao, logins, logged, other),
-    stop: async () => {
-      admin.close();
-      await pool.end();
-      await Promise.all([bao.stop(), postgres.stop()]);
-      await rm(folder, { recursive: true, force: true });
+    loginAtTarget: (user, password) => loginAt(postgres, user, password),
+    connect: async (other) => {
+      const backend = await connectTo(bao, logins, logged, other);
+      closers.push(() => backend.stop());
+      return backend;
     },
   };
+}
+
+async function loginAt({ host, port }: EmbeddedPostgres, user: string, password: string) {
+  const client = new pg.Client({ host, port, user, password, database: 'orders' });
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.end();
 }
 
 export function designOf(scopes: readonly Scope[], target: Target, caFile?: string): BackendDesign {
@@ -205,7 +233,7 @@ function catalogueEntries(port: number, tls: boolean): { scope: Scope; target: T
   return { scope, target };
 }
 
-async function loginFiles(
+export async function loginFiles(
   admin: Administrator,
   folder: string,
   identity: 'minter' | 'reaper',
