@@ -22,6 +22,10 @@ beforeEach(async () => {
   ledger = await server.ledger();
   first = ledger.connect('replica-1', { poolSize: 10 });
   second = ledger.connect('replica-2', { poolSize: 10 });
+  // All connections are open, or the first statements would come one after the other.
+  await Promise.all(
+    [first, second].flatMap((side) => Array.from({ length: 10 }, () => side.now())),
+  );
 });
 afterEach(async () => {
   await ledger.close();
@@ -79,6 +83,20 @@ describe('caps under concurrency', () => {
 describe('a completion that races an exchange of its task', () => {
   const end = { cause: 'completed', outcome: null, note: null, by: 'agent:x' } as const;
 
+  /** Milliseconds by which the exchange and the completion start late; the last two are no race. */
+  const HEAD_STARTS = [
+    [0, 0],
+    [1, 0],
+    [0, 1],
+    [2, 0],
+    [0, 2],
+    [4, 0],
+    [0, 4],
+    [0, 8],
+    [60, 0],
+    [0, 60],
+  ] as const;
+
   test('either sees the lease and fences it, or the exchange is refused', async () => {
     let seen = 0;
     let refused = 0;
@@ -89,9 +107,10 @@ describe('a completion that races an exchange of its task', () => {
         facts.task?.endedAt === null
           ? succeed({ ...admission(facts), openTask: null })
           : fail(failure('task_ended', 'ended'));
+      const [openMs, endMs] = HEAD_STARTS[round % HEAD_STARTS.length] ?? [0, 0];
       const [opened, ended] = await Promise.all([
-        second.openLease(AGENT, identifier, admit),
-        soon(round % 6).then(() => first.endTask({ taskId: task.id, ...end })),
+        soon(openMs).then(() => second.openLease(AGENT, identifier, admit)),
+        soon(endMs).then(() => first.endTask({ taskId: task.id, ...end })),
       ]);
       if (opened.ok) {
         seen++;
@@ -114,7 +133,7 @@ describe('a completion that races an exchange of its task', () => {
       const { lease, task } = await open(first);
       const [recorded] = await Promise.all([
         second.recordMint(minted(lease.id)),
-        first.endTask({ taskId: task.id, ...end }),
+        soon((round % 4) / 2).then(() => first.endTask({ taskId: task.id, ...end })),
       ]);
       expect(['active', 'revoking']).toContain(recorded.state);
       const after = await first.lease(lease.id);
@@ -145,41 +164,144 @@ describe('a completion that races an exchange of its task', () => {
   });
 });
 
-describe('the sweep of several replicas', () => {
-  test('claims each due lease once', async () => {
-    for (let n = 0; n < 40; n++) {
-      await active(first, { agent: { id: `agent-${n}`, owner: 'x' } });
+describe('who waited for a lease sees what it has become', () => {
+  /** Both wait for the lease, in this order; then both go on. */
+  async function inTurn(
+    leaseId: string,
+    before: () => Promise<unknown>,
+    after: () => Promise<unknown>,
+  ) {
+    const client = new pg.Client({ connectionString: server.adminUrl(ledger.database).reveal() });
+    await client.connect();
+    await client.query('begin');
+    await client.query('select from mayfly.lease where id = $1 for update', [leaseId]);
+    const one = before();
+    await waiting(1);
+    const two = after();
+    await waiting(2);
+    await client.end();
+    return await Promise.all([one, two]);
+  }
+
+  async function waiting(count: number): Promise<void> {
+    for (;;) {
+      const [row] = await ledger.query<{ waiting: number }>(
+        `select count(*)::int as waiting from pg_stat_activity
+         where wait_event_type = 'Lock' and datname = current_database()`,
+      );
+      if (row?.waiting === count) return;
+      await soon(5);
     }
-    await ledger.shiftClock(3_600);
-    const passes = await Promise.all(
-      [first, second, first, second].map((side) => side.claimDue(15)),
+  }
+
+  const end = { outcome: null, note: null, by: 'agent:x' };
+  const byOperator = { cause: 'operator', reason: null, by: 'olivia' } as const;
+
+  test('a mint record behind a completion', async () => {
+    const { lease, task } = await open(first);
+    const [, recorded] = await inTurn(
+      lease.id,
+      () => first.endTask({ taskId: task.id, cause: 'completed', ...end }),
+      () => second.recordMint(minted(lease.id)),
     );
-    const claimed = passes.flat().map(({ id }) => id);
-    expect(new Set(claimed).size).toBe(claimed.length);
-    expect(claimed).toHaveLength(40);
+    expect(recorded).toMatchObject({
+      state: 'revoking',
+      endCause: 'completed',
+      mintOutcome: 'minted',
+    });
   });
 
-  test('batches of deaths in opposite order do not wait for each other', async () => {
+  test('a completion behind a mint record', async () => {
+    const { lease, task } = await open(first);
+    const [recorded, ended] = await inTurn(
+      lease.id,
+      () => second.recordMint(minted(lease.id)),
+      () => first.endTask({ taskId: task.id, cause: 'completed', ...end }),
+    );
+    expect(recorded).toMatchObject({ state: 'active' });
+    expect(ended).toMatchObject({ leases: [{ state: 'revoking', mintOutcome: 'minted' }] });
+  });
+
+  test('two ends, two deaths, two settlements: the first one counts, once', async () => {
+    const lease = await active(first);
+    const [one, two] = await inTurn(
+      lease.id,
+      () => first.endLease({ leaseId: lease.id, ...byOperator }),
+      () => second.endLease({ leaseId: lease.id, ...byOperator, cause: 'revoked_by_holder' }),
+    );
+    expect(two).toEqual(one);
+    const deaths = await inTurn(
+      lease.id,
+      () => first.recordDeaths([death(lease.id)]),
+      () => second.recordDeaths([death(lease.id)]),
+    );
+    expect(deaths).toMatchObject([[{ state: 'revoked' }], []]);
+    const settled = await inTurn(
+      lease.id,
+      () => first.recordSettled([lease.id], 'a'),
+      () => second.recordSettled([lease.id], 'b'),
+    );
+    expect(settled).toMatchObject([[{ state: 'settled' }], []]);
+    expect(await first.events({ leaseId: lease.id })).toHaveLength(5);
+  });
+
+  test('lateness behind a death changes nothing', async () => {
+    const lease = await active(first);
+    await first.endLease({ leaseId: lease.id, ...byOperator });
+    await first.recordDeaths([death(lease.id)]);
+    await inTurn(
+      lease.id,
+      () => first.recordSettled([lease.id], 'a'),
+      () => second.recordLate([{ leaseId: lease.id, reason: 'x', retryInMs: 0, targetOid: null }]),
+    );
+    expect(await first.lease(lease.id)).toMatchObject({ state: 'settled', lateReason: null });
+  });
+});
+
+describe('the sweep of several replicas', () => {
+  /** Fenced leases that nobody has claimed, each of its own agent. */
+  async function fencedLeases(count: number): Promise<string[]> {
     const leases = await Promise.all(
-      Array.from({ length: 30 }, (_, n) =>
+      Array.from({ length: count }, (_, n) =>
         active(first, { agent: { id: `agent-${n}`, owner: 'x' } }),
       ),
     );
     for (const { id } of leases) {
       await first.endLease({ leaseId: id, cause: 'operator', reason: null, by: 'olivia' });
     }
-    const deaths = leases.map(({ id }) => death(id));
-    const [one, two] = await Promise.all([
-      first.recordDeaths(deaths),
-      second.recordDeaths(deaths.toReversed()),
-    ]);
-    expect(one.length + two.length).toBe(30);
-    const settled = leases.map(({ id }) => id);
-    const [three, four] = await Promise.all([
-      first.recordSettled(settled, 'a'),
-      second.recordSettled(settled.toReversed(), 'b'),
-    ]);
-    expect(three.length + four.length).toBe(30);
+    await first.releaseClaims();
+    return leases.map(({ id }) => id);
+  }
+
+  test('claims each due lease once', async () => {
+    const due = await fencedLeases(40);
+    for (let round = 0; round < 10; round++) {
+      const sides = [first, second, first, second];
+      const claimed = (await Promise.all(sides.map((side) => side.claimDue(15)))).flat();
+      expect(claimed.map(({ id }) => id).sort()).toEqual([...due].sort());
+      await first.releaseClaims();
+      await second.releaseClaims();
+    }
+  });
+
+  test('batches in opposite order do not wait for each other', async () => {
+    for (let round = 0; round < 8; round++) {
+      const due = await fencedLeases(30);
+      const back = due.toReversed();
+      const [one, two] = await Promise.all([
+        first.recordDeaths(due.map((id) => death(id))),
+        second.recordDeaths(back.map((id) => death(id))),
+      ]);
+      expect(one.length + two.length).toBe(30);
+      const late = (ids: string[]) =>
+        ids.map((leaseId) => ({ leaseId, reason: 'x', retryInMs: 0, targetOid: null }));
+      await Promise.all([first.recordLate(late(due)), second.recordLate(late(back))]);
+      const [three, four] = await Promise.all([
+        first.recordSettled(due, 'a'),
+        second.recordSettled(back, 'b'),
+      ]);
+      expect(three.length + four.length).toBe(30);
+    }
   });
 });
 
