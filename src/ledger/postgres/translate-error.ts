@@ -29,6 +29,18 @@ const PASSING_CODES = ['25006', '25P03', '55P03'];
 const FATAL_CLASSES = ['08', '28', '57P', '58', 'XX'];
 const READ_ONLY = '25006';
 
+/** What an operator is told of the codes that a wrong set-up or a busy server gives. */
+const WORDS: Readonly<Record<string, string>> = {
+  '25006': 'this server is read-only, not the primary (SQLSTATE 25006)',
+  '28000': 'it refuses this login; see its pg_hba.conf (SQLSTATE 28000)',
+  '28P01': 'user or password is wrong (SQLSTATE 28P01)',
+  '3D000': 'there is no such database; mayfly backend apply makes it (SQLSTATE 3D000)',
+  '53300': 'it has no connection left (SQLSTATE 53300)',
+  '55P03': 'a row stayed locked for too long (SQLSTATE 55P03)',
+  '57014': 'a statement took too long (SQLSTATE 57014)',
+  '57P03': 'it is starting or stopping (SQLSTATE 57P03)',
+};
+
 /** Words of pg for a connection that is lost; it gives them no code. */
 const LOST_CONNECTION =
   /^(Connection terminated|Client has encountered a connection error|timeout exceeded|Query read timeout|Client was closed|Cannot use a pool after calling end|The server does not support SSL)/;
@@ -61,7 +73,8 @@ function translateDatabaseError(error: pg.DatabaseError): { error: Error; drop: 
   const code = error.code ?? 'unknown';
   if (PASSING_CODES.includes(code) || PASSING_CLASSES.some((known) => code.startsWith(known))) {
     const drop = code === READ_ONLY || FATAL_CLASSES.some((known) => code.startsWith(known));
-    return { error: new LedgerUnreachable(`The ledger cannot answer: SQLSTATE ${code}.`), drop };
+    const words = `The ledger cannot answer: ${WORDS[code] ?? `SQLSTATE ${code}`}.`;
+    return { error: new LedgerUnreachable(words), drop };
   }
   const place = [error.schema, error.table, error.constraint].filter((name) => name !== undefined);
   const where = place.length > 0 ? ` (${place.join(', ')})` : '';
