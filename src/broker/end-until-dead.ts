@@ -26,9 +26,10 @@ export async function endUntilDead(
   );
   for (;;) {
     const living = [...latest.values()].filter((lease) => lease.state === 'revoking');
-    const died = await endLeases(parts, living);
-    for (const lease of died) latest.set(lease.id, lease);
-    settleBehind(parts, died);
+    const attempt = endAndSettle(parts, living);
+    const died = await withinWait(parts, attempt, until);
+    for (const lease of died ?? []) latest.set(lease.id, lease);
+    if (died === undefined) break;
     // A lease that moved without us (another replica, the sweep) is read back.
     const left = living.filter((lease) => latest.get(lease.id)?.state === 'revoking');
     for (const lease of left) {
@@ -40,6 +41,35 @@ export async function endUntilDead(
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }
   return leases.map((lease) => latest.get(lease.id) ?? lease);
+}
+
+/** One attempt, which goes on when its caller's wait is over. */
+async function endAndSettle(
+  parts: BrokerParts,
+  living: readonly Lease[],
+): Promise<readonly Lease[]> {
+  const died = await endLeases(parts, living);
+  settleBehind(parts, died);
+  return died;
+}
+
+/** The attempt's answer, or undefined where a slow target takes longer than the caller waits. */
+async function withinWait(
+  parts: BrokerParts,
+  attempt: Promise<readonly Lease[]>,
+  until: number,
+): Promise<readonly Lease[] | undefined> {
+  const left = until - parts.clock.monotonicMs();
+  // Who waits for nobody's answer (a wait of 0 behind the scenes) has the one whole attempt.
+  if (left <= 0) return attempt;
+  const waited = new AbortController();
+  parts.background.run('end', () => attempt);
+  const late = parts.clock.sleep(left, waited.signal).then(() => undefined);
+  try {
+    return await Promise.race([attempt, late]);
+  } finally {
+    waited.abort();
+  }
 }
 
 function settleBehind(parts: BrokerParts, dead: readonly Lease[]): void {

@@ -124,10 +124,14 @@ async function notMinted(
   return fail(backendFailed(outcome.failure, lease));
 }
 
-/** Fenced while it was being minted: completed, revoked, or given up by the sweep. */
+/**
+ * Fenced while it was being minted: completed, revoked, given up by the sweep, or because what
+ * OpenBao made is not what it was asked for.
+ */
 async function endFenced(parts: BrokerParts, lease: Lease): Promise<Result<never, Failure>> {
   await endUntilDead(parts, [lease], 0);
-  return leaseEnded(lease);
+  if (lease.endCause !== 'mint_unknown') return leaseEnded(lease);
+  return fail(backendFailed(failure('mint_unknown', 'what was made was ended at once'), lease));
 }
 
 function leaseEnded(lease: Lease): Result<never, Failure> {

@@ -8,7 +8,7 @@ import type { Answer } from './support/agent.ts';
 import { startPathWorld } from './support/path-world.ts';
 import type { PathWorld } from './support/path-world.ts';
 import { startPostgresWire } from './support/postgres-wire.ts';
-import type { Fate, PostgresWire } from './support/postgres-wire.ts';
+import type { Passage, PostgresWire } from './support/postgres-wire.ts';
 
 let path: PathWorld;
 let broker: BrokerProcess;
@@ -63,7 +63,7 @@ async function living(identifier: string): Promise<number> {
 }
 
 describe('the ledger lost at', () => {
-  const faults: readonly [string, Exclude<Fate, 'pass'>][] = Object.keys(EXCHANGE).flatMap(
+  const faults: readonly [string, Exclude<Passage, 'pass'>][] = Object.keys(EXCHANGE).flatMap(
     (statement) => [
       [statement, 'lost'],
       [statement, 'unanswered'],

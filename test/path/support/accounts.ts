@@ -53,17 +53,3 @@ export async function allAccounted(path: PathWorld, seconds: number): Promise<vo
   );
   if (twice.length > 0) throw new Error(`${twice.length} lease(s) without exactly one permit`);
 }
-
-/** Backend leases that OpenBao still knows below our mounts, asked as its administrator. */
-export async function backendLeases(path: PathWorld, role = 'orders-read'): Promise<string[]> {
-  const token = (await path.world.admin.backendToken()).reveal();
-  const address = `http://127.0.0.1:${path.world.backend.port}`;
-  const answer = await fetch(
-    `${address}/v1/sys/leases/lookup/mayfly-orders/creds/${role}/?list=true`,
-    { headers: { 'x-vault-token': token } },
-  );
-  if (answer.status === 404) return [];
-  const body = (await answer.json()) as { data?: { keys: string[] }; errors?: string[] };
-  if (!body.data) throw new Error(`leases cannot be listed: ${answer.status}`);
-  return body.data.keys;
-}

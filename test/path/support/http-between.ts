@@ -25,6 +25,8 @@ export type HttpBetween = {
   readonly url: string;
   /** Every call since the start, with its path and nothing secret but its headers. */
   readonly calls: readonly Call[];
+  /** Calls whose caller hung up before their answer. */
+  readonly cutByCaller: readonly Call[];
   /** Decides over each call; `forward` sends it on to OpenBao and waits for its answer. */
   decide: (call: Call, forward: () => Promise<Reply>) => Promise<Fate> | Fate;
   /** Lets everything through again. */
@@ -38,11 +40,17 @@ export async function startHttpBetween(host: string, port: number): Promise<Http
   const agent = new Agent({ keepAlive: false });
   const sockets = new Set<Socket>();
   const calls: Call[] = [];
+  const cutByCaller: Call[] = [];
   const server = createServer((request, response) => {
     void read(request).then(async (body) => {
       const call = { ...named(request), headers: request.headers, body };
       calls.push(call);
+      let answering = false;
+      response.on('close', () => {
+        if (!answering) cutByCaller.push(call);
+      });
       const fate = await between.decide(call, () => forward({ agent, host, port }, call));
+      answering = true;
       finish(response, fate);
     });
   });
@@ -58,6 +66,7 @@ export async function startHttpBetween(host: string, port: number): Promise<Http
   const between: HttpBetween = {
     url: `http://127.0.0.1:${own}`,
     calls,
+    cutByCaller,
     decide: through,
     pass: () => {
       between.decide = through;

@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
  * What becomes of a statement: `lost` never reaches the server, `unanswered` is done there and its
  * answer is lost; both cost the connection. A promise holds the wire until it resolves.
  */
-export type Fate = 'pass' | 'lost' | 'unanswered';
+export type Passage = 'pass' | 'lost' | 'unanswered';
 
 /** A wire to a Postgres without TLS that knows where each statement begins and ends. */
 export type PostgresWire = {
@@ -13,9 +13,9 @@ export type PostgresWire = {
   /**
    * Decides over each statement; `before` are those of the same connection since its last `begin`.
    */
-  decide: (sql: string, before: readonly string[]) => Promise<Fate> | Fate;
+  decide: (sql: string, before: readonly string[]) => Promise<Passage> | Passage;
   /** The next statement that matches has this fate; resolves when it had. */
-  once(fate: Fate, matches: (sql: string, before: readonly string[]) => boolean): Promise<void>;
+  once(fate: Passage, matches: (sql: string, before: readonly string[]) => boolean): Promise<void>;
   /** Nobody is let in any more, and all connections are cut. */
   down(): void;
   up(): void;

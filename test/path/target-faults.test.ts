@@ -1,0 +1,218 @@
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import type { BrokerProcess } from '../../src/commands/demo/world.ts';
+import { allAccounted, decisions, leasesOf } from './support/accounts.ts';
+import { canLogin, complete, exchange, EXCHANGE, get, granted, until } from './support/agent.ts';
+import { startHttpBetween, isMint } from './support/http-between.ts';
+import type { HttpBetween } from './support/http-between.ts';
+import { startPathWorld } from './support/path-world.ts';
+import type { PathWorld } from './support/path-world.ts';
+import { startPostgresWire } from './support/postgres-wire.ts';
+import type { PostgresWire } from './support/postgres-wire.ts';
+
+let path: PathWorld;
+let broker: BrokerProcess;
+let bao: HttpBetween;
+/** Between the broker and the target: guard and prover go by it, OpenBao and clients do not. */
+let sight: PostgresWire;
+/** Users whose logins lead to another server. */
+const astray = new Set<string>();
+
+beforeAll(async () => {
+  path = await startPathWorld();
+  bao = await startHttpBetween('127.0.0.1', path.world.backend.port);
+  sight = await startPostgresWire((user) =>
+    astray.has(user) ? path.world.ledger.port : path.world.target.port,
+  );
+  await standIn();
+  broker = await path.broker({
+    settings: { MAYFLY_BACKEND_URL: bao.url, MAYFLY_CONFIG_DIR: await ownConfig() },
+  });
+}, 90_000);
+
+afterAll(async () => {
+  await path?.stop();
+  await bao?.down();
+  await sight?.close();
+}, 60_000);
+
+/** The world's catalogue, in which Mayfly sees the target by the wire. */
+async function ownConfig(): Promise<string> {
+  const folder = join(path.world.folder, 'config-by-wire');
+  await cp(path.world.settings['MAYFLY_CONFIG_DIR'] ?? '', folder, { recursive: true });
+  const file = join(folder, 'targets', 'orders.yaml');
+  const server = `server: { host: 127.0.0.1, port: ${sight.port} }\n`;
+  await writeFile(file, (await readFile(file, 'utf8')) + server);
+  return folder;
+}
+
+/** Another server with the same database, schema name and prover login: it knows no user of ours. */
+async function standIn(): Promise<void> {
+  const url = new URL(path.world.admin.ledgerUrl.reveal());
+  const maintenance = new pg.Client({ connectionString: url.href });
+  await maintenance.connect();
+  const [prover] = await path.oracle.target(
+    "select rolpassword from pg_authid where rolname = 'mayfly_prover'",
+  );
+  await maintenance.query(
+    `create role mayfly_prover login password ${pg.escapeLiteral(String(prover?.['rolpassword']))}`,
+  );
+  await maintenance.query('create database orders');
+  await maintenance.end();
+}
+
+type Shown = {
+  readonly state: string;
+  readonly revocability: string;
+  readonly revocability_reason?: string | null;
+};
+
+async function shown(leaseId: string): Promise<Shown> {
+  const answer = await get(broker.url, `/v1/leases/${leaseId}`, await path.operator());
+  return (answer.body['lease'] ?? answer.body) as unknown as Shown;
+}
+
+describe('wrong server', () => {
+  test('the prover is at another Postgres: nothing is called proven', async () => {
+    const token = await path.token();
+    const good = await granted(broker.url, token, { identifier: 'right', ttl: 120 });
+    expect((await complete(broker.url, token, good.taskId)).status).toBe(200);
+    expect((await shown(good.leaseId)).revocability).toBe('proven');
+
+    const grant = await granted(broker.url, token, { identifier: 'astray', ttl: 120 });
+    astray.add('mayfly_prover');
+    sight.down();
+    sight.up();
+    try {
+      await until('the prover answers from elsewhere', 15, async () => {
+        const ready = await get(broker.url, '/readyz');
+        return ready.status === 200;
+      });
+      const done = await complete(broker.url, token, grant.taskId);
+      expect(done.status).toBe(200);
+      expect(await canLogin(grant.uri)).toBe(false);
+      const lease = await shown(grant.leaseId);
+      expect([lease.revocability, lease.revocability_reason]).toEqual([
+        'revocable',
+        'prover_wrong_server',
+      ]);
+    } finally {
+      astray.clear();
+      sight.down();
+      sight.up();
+    }
+  }, 40_000);
+
+  test('the guard is at another Postgres: nothing is called dead, until it is back', async () => {
+    const token = await path.token();
+    const grant = await granted(broker.url, token, { identifier: 'guard-astray', ttl: 120 });
+    astray.add('mayfly_guard');
+    sight.down();
+    sight.up();
+    try {
+      const done = await complete(broker.url, token, grant.taskId, 1);
+      expect(done.status).toBe(202);
+      expect((await shown(grant.leaseId)).state).toBe('revoking');
+    } finally {
+      astray.clear();
+      sight.down();
+      sight.up();
+    }
+    await until('dead', 15, async () => !(await canLogin(grant.uri)));
+  }, 40_000);
+});
+
+describe('the caller gone before its answer', () => {
+  /** Sends an exchange and hangs up after `ms`, or when `when` says so. */
+  async function hangUp(identifier: string, when: () => Promise<unknown>): Promise<void> {
+    const body = new URLSearchParams({
+      ...EXCHANGE,
+      subject_token: await path.token(),
+      scope: 'orders-read',
+      ttl: '300',
+      authorization_details: JSON.stringify([
+        { type: 'agent_task', task_type: 'reconcile-invoice', identifier },
+      ]),
+    }).toString();
+    const socket = connect(Number(new URL(broker.url).port), '127.0.0.1');
+    socket.on('error', () => undefined);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    socket.write(
+      `POST /exchange HTTP/1.1\r\nhost: mayfly\r\ncontent-length: ${body.length}\r\n` +
+        `content-type: application/x-www-form-urlencoded\r\n\r\n${body}`,
+    );
+    await when();
+    socket.destroy();
+  }
+
+  test('while the mint is under way: ended as answer_lost', async () => {
+    let minting: () => void = () => undefined;
+    let release: () => void = () => undefined;
+    const reached = new Promise<void>((resolve) => (minting = resolve));
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    bao.decide = async (call, on) => {
+      const reply = await on();
+      if (isMint(call)) {
+        minting();
+        await gate;
+      }
+      return reply;
+    };
+    await hangUp('gone-mint', () => reached);
+    const [lease] = await leasesOf(path, 'gone-mint');
+    // The broker needs a moment to hear of the closed connection; then the mint goes on.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    bao.pass();
+    release();
+    await until('ended', 5, async () => {
+      const [row] = await leasesOf(path, 'gone-mint');
+      return /revoked|settled/.test(row?.state ?? '') && row?.end_cause === 'answer_lost';
+    });
+    expect(await path.oracle.roleExists(String(lease?.credential_name))).toBe(false);
+  }, 20_000);
+
+  test('at any moment: ended, or never made', async () => {
+    for (const ms of [0, 1, 2, 4, 6, 8, 10, 12, 15, 20]) {
+      await hangUp(`gone-${ms}`, () => new Promise((resolve) => setTimeout(resolve, ms)));
+    }
+    await until('nothing of them lives', 12, async () => {
+      const rows = await path.oracle.ledger(
+        `select l.state, l.end_cause from mayfly.lease l join mayfly.task t on t.id = l.task_id
+         where t.identifier ~ '^gone-[0-9]'`,
+      );
+      const dead = rows.every(({ state }) => /revoked|settled|abandoned/.test(String(state)));
+      return dead && (await path.oracle.roles()).length === 0;
+    });
+  }, 30_000);
+});
+
+describe('the target down at mint', () => {
+  test('nothing is granted, the reason is said, and it works when it is back', async () => {
+    const token = await path.token();
+    const decided = await decisions(path);
+    await path.world.target.stop();
+    const answer = await exchange(broker.url, token, { identifier: 'down', ttl: 120 });
+    expect(answer.status).toBe(503);
+    expect(answer.body['error']).toBe('temporarily_unavailable');
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await decisions(path)).toBe(decided + 1);
+    // The replica stays in service, for its other targets, and says which one is away.
+    const ready = await get(broker.url, '/readyz');
+    expect(JSON.stringify(ready.body)).toMatch(/"orders"[^}]*"ok":false|"ok":false[^}]*"orders"/);
+    await path.world.target.start();
+    await until('it works again', 20, async () => {
+      const again = await exchange(broker.url, token, { identifier: 'down', ttl: 120 });
+      if (again.status !== 200) return false;
+      return (await complete(broker.url, token, String(again.body['task_id']))).status === 200;
+    });
+    const rows = await leasesOf(path, 'down');
+    expect(rows.filter(({ state }) => state === 'active')).toEqual([]);
+  }, 60_000);
+});
+
+test('in the end everything is accounted for', async () => {
+  await allAccounted(path, 25);
+}, 60_000);
