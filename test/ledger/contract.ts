@@ -493,7 +493,9 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
     test('who saw the death settles; after its claim lapsed, anybody', async () => {
       const lease = await active(first);
       await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
-      await first.recordDeaths([death(lease.id)]);
+      await first.releaseClaims();
+      const [dead] = await first.recordDeaths([death(lease.id)]);
+      expect(dead?.claimOwner).toBe(FIRST);
       expect((await second.claimDue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
       await world.shiftClock(16);
       const taken = (await second.claimDue(1_000)).find(({ id }) => id === lease.id);

@@ -7,7 +7,7 @@ import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 
 /**
- * One statement for all. The claim stays: who saw the death settles next. Rows are locked in the
+ * One statement for all. The claim passes to this replica: who saw the death settles next. Rows are locked in the
  * order of their ids, as everywhere, so that two batches cannot wait for each other.
  */
 export async function recordDeaths(
@@ -31,7 +31,9 @@ export async function recordDeaths(
         residue = d.residue,
         residue_since = case when d.residue is not null then clock.now end,
         target_oid = coalesce(d.target_oid, l.target_oid),
-        attempts = 0, next_attempt_at = clock.now, late_reason = null
+        attempts = 0, next_attempt_at = clock.now, late_reason = null,
+        claim_owner = ${ledger.replica},
+        claim_until = clock.now + make_interval(secs => ${ledger.claimSeconds})
       from dying as d, clock
       where l.id = d.id
       returning ${leaseColumns('l')}, d.body
