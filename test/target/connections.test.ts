@@ -2,14 +2,17 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type pg from 'pg';
 import { loopbackCertificates } from '../../src/embedded/loopback-certificates.ts';
 import type { TlsFiles } from '../../src/embedded/loopback-certificates.ts';
 import { startPostgres } from '../../src/embedded/postgres.ts';
 import { systemClock } from '../../src/foundation/clock.ts';
 import { connectTarget } from '../../src/target/postgres/connect-target.ts';
+import { schemaOf } from '../../src/target/postgres/schema-name.ts';
 import { TargetUnreachable } from '../../src/target/target-unreachable.ts';
+import { startTcpProxy } from '../ledger/support/tcp-proxy.ts';
 import { expectGone } from './support/expect-dead.ts';
-import { buildWorld, mint, newName, secret } from './support/target-world.ts';
+import { INSTALLATION, buildWorld, mint, newName, secret } from './support/target-world.ts';
 import type { Server, World } from './support/target-world.ts';
 
 let folder: string;
@@ -86,6 +89,50 @@ describe('TLS', () => {
   });
 });
 
+describe('a connection that breaks while it is in use', () => {
+  test('one that is cut before its answer: the call is repeated', async () => {
+    const proxy = await startTcpProxy(server.port);
+    const access = await connectTarget({ ...world.config, port: proxy.port }, systemClock);
+    const root = await world.connect('postgres', server.superuser);
+    try {
+      const { name } = await mint(world);
+      proxy.cutAfter('finish');
+      const [cut] = await access.guard.end([name]);
+      expect(cut).toMatchObject({ name, ended: true });
+      await expectGone({ ...world, access, root }, name);
+      proxy.cutAfter('look');
+      expect(await access.prover.look([{ name, oid: null }])).toHaveLength(1);
+    } finally {
+      await root.end();
+      await access.close();
+      await proxy.stop();
+    }
+  });
+
+  test('one whose target goes away while an ending waits for a lock: the call is rejected', async () => {
+    const proxy = await startTcpProxy(server.port);
+    const access = await connectTarget({ ...world.config, port: proxy.port }, systemClock);
+    const root = await world.connect('postgres', server.superuser);
+    try {
+      const { name } = await mint(world);
+      await access.guard.now();
+      await root.query('begin');
+      await root.query(`lock table ${schemaOf(INSTALLATION)}.name in access exclusive mode`);
+      const ending = access.guard.end([name]);
+      ending.catch(() => undefined);
+      await waitsForLock(root, 'mayfly_guard');
+      await proxy.stop();
+      await expect(ending).rejects.toThrow(TargetUnreachable);
+      await root.query('rollback');
+      await expectGone({ ...world, root }, name);
+    } finally {
+      await root.end();
+      await access.close();
+      await proxy.stop();
+    }
+  });
+});
+
 describe('a target that goes and comes back', () => {
   test('calls are rejected while it is away, and succeed afterwards', async () => {
     const { name } = await mint(world);
@@ -113,3 +160,14 @@ describe('a target that goes and comes back', () => {
     await root.end();
   });
 });
+
+async function waitsForLock(root: pg.Client, login: string): Promise<void> {
+  for (;;) {
+    const { rowCount } = await root.query(
+      "select from pg_stat_activity where usename = $1 and wait_event_type = 'Lock'",
+      [login],
+    );
+    if (rowCount !== 0) return;
+    await systemClock.sleep(2);
+  }
+}

@@ -55,6 +55,9 @@ export async function openConnections(
   const pool = new pg.Pool(await poolConfig(endpoint, login, max));
   const stopped = new AbortController();
   pool.on('error', (error) => log?.warn({ reason: error.message }, 'a target connection broke'));
+  // The pool listens only while a connection is idle. Of one in use the query's own rejection tells,
+  // and without any listener the error would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   pool.on('remove', () => void keepWarm());
 
   let warming = false;
