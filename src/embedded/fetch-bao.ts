@@ -198,9 +198,6 @@ async function install(file: string, draft: string, cache: string): Promise<stri
 }
 
 function isTaken(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    (error.code === 'ENOTEMPTY' || error.code === 'EEXIST')
-  );
+  const code = codeOf(error);
+  return code === 'ENOTEMPTY' || code === 'EEXIST';
 }
