@@ -63,7 +63,8 @@ export type TaskDetail = { readonly task: Task; readonly leases: readonly Lease[
 export type SweepPass = {
   readonly claimed: number;
   readonly died: number;
-  readonly settled: number;
+  /** Dead leases whose settling with the backend was begun. */
+  readonly settling: number;
   readonly late: number;
   readonly tasksTimedOut: number;
   /** Names that the guard found past their deadline without the ledger's help. */

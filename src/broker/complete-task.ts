@@ -5,7 +5,7 @@ import type { Result } from '../foundation/result.ts';
 import type { AgentCaller, OperatorCaller } from '../identity/principal.ts';
 import type { EndedTask, EndTask } from '../ledger/ledger.ts';
 import type { Completion, TaskEnding } from './broker.ts';
-import { endUntilDead, isDead } from './end-until-dead.ts';
+import { endOnce, endUntilDead, isDead } from './end-until-dead.ts';
 import { withLedger } from './ledger-faults.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
@@ -63,7 +63,7 @@ function endNowOrLater(parts: BrokerParts, end: EndTask): Promise<EndedTask | nu
     parts,
     'end a task',
     () => parts.ledger.endTask(end),
-    async (ended) => ended && endUntilDead(parts, ended.leases, 0),
+    async (ended) => ended && endOnce(parts, ended.leases),
   );
 }
 

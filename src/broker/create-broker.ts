@@ -1,6 +1,6 @@
 import { failure } from '../foundation/failure.ts';
 import { fail } from '../foundation/result.ts';
-import type { Broker } from './broker.ts';
+import type { Broker, Readiness } from './broker.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
 import { exchange } from './exchange.ts';
 import type { BrokerParts } from './parts.ts';
@@ -15,6 +15,9 @@ const STOPPING_RETRY_SECONDS = 2;
 /** Joins the use cases with their parts: what both drivers, http and sweep, call. */
 export function createBroker(parts: BrokerParts): Broker {
   let stopping = false;
+  // As the sweep last counted them: counting all leases is too dear for every probe.
+  let lastCounts: Readiness['late'] = null;
+  const underWay = new Set<string>();
   return {
     authenticator: parts.authenticator,
     exchange: async (request) =>
@@ -34,15 +37,17 @@ export function createBroker(parts: BrokerParts): Broker {
     showLease: (...call) => showLease(parts, ...call),
     listTasks: (...call) => listTasks(parts, ...call),
     showTask: (...call) => showTask(parts, ...call),
-    sweep: () => revokeDue(parts),
-    readiness: () => readiness(parts),
-    counts: () => {
+    sweep: () => revokeDue(parts, underWay),
+    readiness: () => readiness(parts, lastCounts),
+    counts: async () => {
       const { not_dead_alarm_seconds, not_settled_alarm_seconds } =
         parts.catalogue.current().limits;
-      return parts.ledger.counts({
+      const counted = await parts.ledger.counts({
         notDeadSeconds: not_dead_alarm_seconds,
         notSettledSeconds: not_settled_alarm_seconds,
       });
+      lastCounts = { notDeadInTime: counted.notDeadInTime, notSettled: counted.notSettled };
+      return counted;
     },
     describe: () => ({
       agentScopes: [...parts.catalogue.current().scopes.keys()],

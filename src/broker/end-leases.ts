@@ -90,7 +90,7 @@ async function verdictOn(parts: BrokerParts, lease: Lease, seen: Seen): Promise<
     look: seen.looks.get(lease.credentialName),
     declared: lease.revocability,
     seenOid: lease.targetOid,
-    minted: lease.mintOutcome === 'minted',
+    minted: lease.mintOutcome === 'minted' || lease.backendLeaseId !== null,
     backendRevoked: false,
   };
   const verdict = judge(findings);
@@ -146,7 +146,11 @@ async function endByBackend(
   const outcome = await endAtBackend(parts, leases);
   const deaths = outcome.done.map(({ lease, note }) => ({
     leaseId: lease.id,
-    evidence: { kind: 'backend', asked: 'sys/leases/revoke', answer: note },
+    evidence: {
+      kind: 'backend',
+      asked: lease.backendLeaseId === null ? null : 'sys/leases/revoke',
+      answer: note,
+    },
     revocability: lease.revocability === 'proven' ? ('revocable' as const) : lease.revocability,
     revocabilityReason:
       lease.revocability === 'proven' ? 'the target has no guard: the backend says so' : null,

@@ -1,30 +1,38 @@
+import type { Lease } from '../ledger/lease.ts';
 import { parseName } from '../target/credential-name.ts';
 import type { TargetAccess } from '../target/target-access.ts';
 import { isDead } from './end-until-dead.ts';
-import { BY_NAME_GRACE_MS, NAMES_PER_CALL, NAMES_PER_PASS } from './margins.ts';
+import { BY_NAME_GRACE_MS, NAMES_PER_CALL, NAMES_PER_PASS, SAME_ENDING_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 
 /**
  * Asks every guard for names past their own deadline and ends them: neither the ledger nor
  * OpenBao is needed, so that a lost or unreachable one keeps nothing alive (invariant I4). A user
- * found under a lease that is closed already is counted and alarmed. Answers how many were ended.
+ * found under a lease that is closed already is counted and alarmed. `looking` holds the targets
+ * that an earlier call is still asking: a frozen one is asked once, not once a second.
  */
-export async function endOverdueNames(parts: BrokerParts): Promise<number> {
-  const counts = await Promise.all(
-    parts.targets.names().map(async (target) => {
+export async function endOverdueNames(
+  parts: BrokerParts,
+  looking: Set<string>,
+  tally: { endedByName: number },
+): Promise<void> {
+  const targets = parts.targets.names().filter((target) => !looking.has(target));
+  await Promise.all(
+    targets.map(async (target) => {
       const access = parts.targets.access(target);
-      if (!access) return 0;
+      if (!access) return;
+      looking.add(target);
       try {
-        return await endAtTarget(parts, target, access);
+        tally.endedByName += await endAtTarget(parts, target, access);
       } catch (error) {
         // One target out of reach must not keep the others from being looked at.
         const problem = error instanceof Error ? error.name : 'error';
         parts.log.warn({ target, problem }, 'names past their deadline could not be asked for');
-        return 0;
+      } finally {
+        looking.delete(target);
       }
     }),
   );
-  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 async function endAtTarget(
@@ -51,6 +59,7 @@ async function endAtTarget(
         parts,
         target,
         dead.filter((ending) => ending.residue === null).map((ending) => ending.name),
+        targetNow,
       ),
     );
   }
@@ -66,13 +75,24 @@ async function reportResurrected(
   parts: BrokerParts,
   target: string,
   names: readonly string[],
+  listedAtMs: number,
 ): Promise<void> {
   for (const name of names) {
     const lease = await parts.ledger.leaseByName(name);
-    if (lease && isDead(lease) && lease.residue === null) {
+    if (lease && isDead(lease) && lease.residue === null && diedBefore(lease, listedAtMs)) {
       parts.metrics.resurrected();
       parts.log.error({ lease: lease.id, target }, 'a closed lease had a live user; it was ended');
       await parts.ledger.recordResurrected(lease.id, { name, target });
     }
   }
+}
+
+/**
+ * True where the death was seen well before the name was listed, by the target's clock. Both halves
+ * of one pass may end the same name: the one that comes second has found nothing risen.
+ */
+function diedBefore(lease: Lease, listedAtMs: number): boolean {
+  const seen = lease.evidence as { readonly guard?: { readonly at?: string } } | null;
+  const at = Date.parse(seen?.guard?.at ?? '');
+  return Number.isNaN(at) || at < listedAtMs - SAME_ENDING_MS;
 }

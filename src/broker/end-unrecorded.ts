@@ -1,5 +1,5 @@
 import type { Lease } from '../ledger/lease.ts';
-import { endUntilDead } from './end-until-dead.ts';
+import { endOnce } from './end-until-dead.ts';
 import type { BrokerParts } from './parts.ts';
 import { nowOrLater } from './tell-later.ts';
 
@@ -26,7 +26,7 @@ export async function endUnrecorded(
 async function tellLedger(parts: BrokerParts, lease: Lease, backendLeaseId: string): Promise<void> {
   const tell = async () => {
     const fenced = await fence(parts, lease.id, backendLeaseId);
-    if (fenced) await endUntilDead(parts, [fenced], 0);
+    if (fenced) await endOnce(parts, [fenced]);
   };
   await nowOrLater(parts, 'tell of a mint that was not recorded', tell);
 }

@@ -26,7 +26,7 @@ export async function endUntilDead(
   );
   for (;;) {
     const living = [...latest.values()].filter((lease) => lease.state === 'revoking');
-    const attempt = endAndSettle(parts, living);
+    const attempt = endOnce(parts, living);
     const died = await withinWait(parts, attempt, until);
     for (const lease of died ?? []) latest.set(lease.id, lease);
     if (died === undefined) break;
@@ -43,8 +43,11 @@ export async function endUntilDead(
   return leases.map((lease) => latest.get(lease.id) ?? lease);
 }
 
-/** One attempt, which goes on when its caller's wait is over. */
-async function endAndSettle(
+/**
+ * One whole attempt, for endings that nobody waits for; also what goes on when a caller's wait is
+ * over. Answers those that died.
+ */
+export async function endOnce(
   parts: BrokerParts,
   living: readonly Lease[],
 ): Promise<readonly Lease[]> {
@@ -59,11 +62,9 @@ async function withinWait(
   attempt: Promise<readonly Lease[]>,
   until: number,
 ): Promise<readonly Lease[] | undefined> {
-  const left = until - parts.clock.monotonicMs();
-  // Who waits for nobody's answer (a wait of 0 behind the scenes) has the one whole attempt.
-  if (left <= 0) return attempt;
   const waited = new AbortController();
   parts.background.run('end', () => attempt);
+  const left = until - parts.clock.monotonicMs();
   const late = parts.clock.sleep(left, waited.signal).then(() => undefined);
   try {
     return await Promise.race([attempt, late]);

@@ -1,4 +1,5 @@
 import { failure } from '../foundation/failure.ts';
+import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
@@ -14,6 +15,7 @@ import { denialEvent } from './exchange-events.ts';
 import { withLedger } from './ledger-faults.ts';
 import { mintCredential } from './mint-credential.ts';
 import { openLease } from './open-lease.ts';
+import type { NotOpened, Opened } from './open-lease.ts';
 import type { BrokerParts } from './parts.ts';
 import { planExchange } from './plan-exchange.ts';
 import type { ExchangePlan } from './plan-exchange.ts';
@@ -74,6 +76,22 @@ async function exchangeFor(
   // Both at once: a reload between them would decide by one set and grant by the other.
   const catalogue = parts.catalogue.current();
   const engine = parts.policies();
+  const agent = catalogue.agents.get(caller.agent.id);
+  if (!agent) return fail(noLongerRegistered(caller));
+  return decideAndGrant(parts, { catalogue, engine }, { ...caller, agent }, request);
+}
+
+/** The catalogue may have been replaced while the token was verified. */
+function noLongerRegistered(caller: AgentCaller): Failure {
+  return failure('unmapped_identity', `agent ${caller.agent.id} is not registered any more`);
+}
+
+async function decideAndGrant(
+  parts: BrokerParts,
+  { catalogue, engine }: { readonly catalogue: Catalogue; readonly engine: PolicyEngine },
+  caller: AgentCaller,
+  request: ExchangeRequest,
+): Promise<Result<ExchangeGrant, Failure>> {
   const progress: Progress = { caller, catalogueHash: catalogue.hash };
 
   const declared = declareTask(request.authorizationDetails, request.taskUrns);
@@ -82,21 +100,10 @@ async function exchangeFor(
   if (!ask.ok) return deny(parts, progress, ask.failure);
   progress.ask = ask.value;
 
-  const facts = await parts.ledger.readForExchange(caller.agent.id, ask.value.task.identifier);
-  const plan = planExchange(caller.agent, ask.value, request.ttlSeconds, facts);
-  if (!plan.ok) return deny(parts, progress, plan.failure);
-  const decision = decide(engine, caller, ask.value, plan.value, facts);
-  progress.decision = decision;
-  if (decision.outcome === 'deny') return deny(parts, progress, policyDenied(decision));
-
-  const opened = await openLease(parts, {
-    caller,
-    ask: ask.value,
-    plan: plan.value,
-    decision,
-    wantedSeconds: request.ttlSeconds,
-    catalogueHash: catalogue.hash,
-  });
+  const attempt = () => planAndOpen(parts, engine, progress, ask.value, request.ttlSeconds);
+  let opened = await attempt();
+  // A parallel exchange opened the task with a deadline that is a second earlier: plan by that.
+  if (!opened.ok && opened.failure.outdated) opened = await attempt();
   if (!opened.ok) {
     return opened.failure.mayAudit
       ? deny(parts, progress, opened.failure.failure)
@@ -105,6 +112,32 @@ async function exchangeFor(
   const credential = await mintCredential(parts, ask.value.target, opened.value);
   if (!credential.ok) return credential;
   return succeed({ ...credential.value, task: opened.value.task });
+}
+
+/** Plans, decides and, where permitted, commits the promise. */
+async function planAndOpen(
+  parts: BrokerParts,
+  engine: PolicyEngine,
+  progress: Progress,
+  ask: Ask,
+  wantedSeconds: number | null,
+): Promise<Result<Opened, NotOpened>> {
+  const { caller, catalogueHash } = progress;
+  const refused = (reason: Failure) => fail({ failure: reason, mayAudit: true, outdated: false });
+  const facts = await parts.ledger.readForExchange(caller.agent.id, ask.task.identifier);
+  const plan = planExchange(caller.agent, ask, wantedSeconds, facts);
+  if (!plan.ok) return refused(plan.failure);
+  const decision = decide(engine, caller, ask, plan.value, facts);
+  progress.decision = decision;
+  if (decision.outcome === 'deny') return refused(policyDenied(decision));
+  return openLease(parts, {
+    caller,
+    ask,
+    plan: plan.value,
+    decision,
+    wantedSeconds,
+    catalogueHash,
+  });
 }
 
 function decide(

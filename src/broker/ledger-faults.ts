@@ -9,7 +9,7 @@ const LEDGER_RETRY_SECONDS = 2;
 
 export const LEDGER_UNREACHABLE: Failure = failure(
   'ledger_unreachable',
-  'the ledger cannot be reached; nothing was granted; try again',
+  'the ledger cannot be reached; try again',
   { retryAfterSeconds: LEDGER_RETRY_SECONDS },
 );
 

@@ -74,3 +74,6 @@ export const RESIDUE_RETRY_MS = 60_000;
 
 /** Milliseconds that a readiness check waits for one part. */
 export const READINESS_WAIT_MS = 1_000;
+
+/** Milliseconds within which two endings of one name are taken for one. */
+export const SAME_ENDING_MS = 5_000;

@@ -9,10 +9,11 @@ import { backendFailed } from './backend-failed.ts';
 import type { DatabaseCredential, ExchangeGrant } from './broker.ts';
 import { databaseCredential } from './database-credential.ts';
 import { endUnrecorded } from './end-unrecorded.ts';
-import { endUntilDead } from './end-until-dead.ts';
+import { endOnce } from './end-until-dead.ts';
 import { MINT_DEADLINE_SECONDS, MINT_WAIT_MS } from './margins.ts';
 import type { Opened } from './open-lease.ts';
 import type { BrokerParts } from './parts.ts';
+import { nowOrLater } from './tell-later.ts';
 
 type Minted = Pick<ExchangeGrant, 'credential' | 'lease' | 'expiresInSeconds' | 'decisionId'>;
 
@@ -37,7 +38,7 @@ export async function mintCredential(
   waited.abort();
   if (outcome !== undefined) return outcome;
   // Nobody waits for it any more: fence it now, and what the mint still makes is ended.
-  parts.background.run('end a late mint', () => endLateMint(parts, opened.lease));
+  parts.background.run('end a late mint', () => endLateMint(parts, opened.lease, work));
   const inDoubt = 'the backend did not answer in time; what it made is being ended';
   return fail(backendFailed(failure('mint_unknown', inDoubt), opened.lease));
 }
@@ -54,14 +55,27 @@ async function mintAndRecord(
   const credential = databaseCredential(target, outcome.username, outcome.password);
   const lease = await recordMinted(parts, opened, outcome, credential);
   if (lease.state !== 'active') return endFenced(parts, lease);
+  const expiresInSeconds = lifeLeft(parts, lease, outcome.leaseSeconds);
+  if (expiresInSeconds < 1) return endTooLate(parts, lease);
+  return succeed({ credential, lease, expiresInSeconds, decisionId: lease.decisionId });
+}
+
+/** The process clock may be off the ledger's: never more than was decided, or than OpenBao grants. */
+function lifeLeft(parts: BrokerParts, lease: Lease, leaseSeconds: number): number {
   const left = Math.floor((lease.deadline.getTime() - parts.clock.now().getTime()) / 1000);
-  return succeed({
-    credential,
-    lease,
-    // The process clock may be off the ledger's: never say more than what was decided.
-    expiresInSeconds: Math.max(1, Math.min(left, lifeSeconds(lease))),
-    decisionId: lease.decisionId,
+  return Math.min(left, lifeSeconds(lease), leaseSeconds);
+}
+
+/** Minted, but its life is over before anybody could use it. */
+async function endTooLate(parts: BrokerParts, lease: Lease): Promise<Result<never, Failure>> {
+  const fenced = await parts.ledger.endLease({
+    leaseId: lease.id,
+    cause: 'deadline',
+    reason: 'its deadline came before the answer',
+    by: 'mayfly',
   });
+  if (fenced) await endOnce(parts, [fenced]);
+  return fail(backendFailed(failure('mint_unknown', 'the mint took all of its life'), lease));
 }
 
 function lifeSeconds(lease: Lease): number {
@@ -118,7 +132,7 @@ async function notMinted(
     credentialSha256: null,
   });
   if (lease.state === 'revoking') {
-    parts.background.run('end an unknown mint', () => endUntilDead(parts, [lease], 0));
+    parts.background.run('end an unknown mint', () => endOnce(parts, [lease]));
   }
   if (lease.endCause !== null && lease.endCause !== 'mint_unknown') return leaseEnded(lease);
   return fail(backendFailed(outcome.failure, lease));
@@ -129,7 +143,7 @@ async function notMinted(
  * OpenBao made is not what it was asked for.
  */
 async function endFenced(parts: BrokerParts, lease: Lease): Promise<Result<never, Failure>> {
-  await endUntilDead(parts, [lease], 0);
+  await endOnce(parts, [lease]);
   if (lease.endCause !== 'mint_unknown') return leaseEnded(lease);
   return fail(backendFailed(failure('mint_unknown', 'what was made was ended at once'), lease));
 }
@@ -142,12 +156,26 @@ function leaseEnded(lease: Lease): Result<never, Failure> {
   );
 }
 
-async function endLateMint(parts: BrokerParts, lease: Lease): Promise<void> {
-  const fenced = await parts.ledger.endLease({
-    leaseId: lease.id,
-    cause: 'mint_unknown',
-    reason: 'the backend did not answer in time',
-    by: 'mayfly',
-  });
-  if (fenced) await endUntilDead(parts, [fenced], 0);
+/**
+ * Fenced now, and once more where the mint could still commit `active` because the ledger could
+ * not be told the first time: nobody holds what it made.
+ */
+async function endLateMint(
+  parts: BrokerParts,
+  lease: Lease,
+  work: Promise<Result<Minted, Failure>>,
+): Promise<void> {
+  const fence = () =>
+    nowOrLater(parts, 'end a late mint', async () => {
+      const fenced = await parts.ledger.endLease({
+        leaseId: lease.id,
+        cause: 'mint_unknown',
+        reason: 'the backend did not answer in time',
+        by: 'mayfly',
+      });
+      if (fenced) await endOnce(parts, [fenced]);
+    });
+  const activated = work.then((outcome) => (outcome.ok ? fence() : undefined));
+  // Both have their own further attempts.
+  await Promise.allSettled([fence(), activated]);
 }

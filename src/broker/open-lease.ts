@@ -37,8 +37,15 @@ export type Opened = {
   readonly openedAtMs: number;
 };
 
-/** `mayAudit`: a refusal by state, whose event is still to be written. */
-export type NotOpened = { readonly failure: Failure; readonly mayAudit: boolean };
+/**
+ * `mayAudit`: a refusal by state, whose event is still to be written. `outdated`: the facts changed
+ * between plan and commit so that another plan may well be admitted.
+ */
+export type NotOpened = {
+  readonly failure: Failure;
+  readonly mayAudit: boolean;
+  readonly outdated: boolean;
+};
 
 /**
  * Commits the lease in `minting` with the name that its credential will have, and fetches the
@@ -65,7 +72,10 @@ export async function openLease(
     ),
     tokenInTime(parts, place, credentialName, permitted.plan.ttlSeconds),
   ]);
-  if (!opened.ok) return fail({ failure: opened.failure, mayAudit: true });
+  if (!opened.ok) {
+    const refusal = opened.failure;
+    return fail({ failure: refusal, mayAudit: true, outdated: refusal === OUTDATED });
+  }
   if (!token.ok) {
     await parts.ledger.recordMint({
       leaseId,
@@ -73,7 +83,8 @@ export async function openLease(
       backendLeaseId: null,
       credentialSha256: null,
     });
-    return fail({ failure: backendFailed(token.failure, opened.value.lease), mayAudit: false });
+    const refusal = backendFailed(token.failure, opened.value.lease);
+    return fail({ failure: refusal, mayAudit: false, outdated: false });
   }
   return succeed({ ...opened.value, place, token: token.value, openedAtMs });
 }
@@ -104,6 +115,11 @@ function placeOf(ask: Ask): MintPlace {
   };
 }
 
+/** A parallel exchange opened the task meanwhile, and it ends before the life that was decided. */
+const OUTDATED: Failure = failure('task_ended', 'the task ends before the life that was decided', {
+  field: 'identifier',
+});
+
 /** The pure decision that runs again inside the ledger's transaction, under the agent's lock. */
 function admission(
   parts: BrokerParts,
@@ -116,13 +132,7 @@ function admission(
     const { caller, ask, plan } = permitted;
     const again = planExchange(caller.agent, ask, permitted.wantedSeconds, facts);
     if (!again.ok) return again;
-    if (again.value.deadline < plan.deadline) {
-      return fail(
-        failure('task_ended', 'the task ends before the life that was decided', {
-          field: 'identifier',
-        }),
-      );
-    }
+    if (again.value.deadline < plan.deadline) return fail(OUTDATED);
     return succeed<Admission>({
       openTask: again.value.openTask ? null : newTask(taskId, ask, again.value),
       lease: {

@@ -111,6 +111,7 @@ function planLife(
   const taskEnd = openTask ? unixSeconds(openTask.deadline) : start + ask.task.maxTtlSeconds;
   const ttlSeconds = Math.min(
     taskEnd - start,
+    ask.task.maxTtlSeconds,
     ask.scope.max_ttl_seconds,
     ask.taskType.max_ttl_seconds,
     wantedSeconds ?? Infinity,

@@ -3,18 +3,14 @@ import { READINESS_WAIT_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 
 /** Asks ledger, backend and targets, each for a bounded time. Ready: exchanges can be granted. */
-export async function readiness(parts: BrokerParts): Promise<Readiness> {
+export async function readiness(
+  parts: BrokerParts,
+  lastCounts: Readiness['late'],
+): Promise<Readiness> {
   const [ledger, backend, targets] = await Promise.all([
-    within(parts, async () => {
-      const { not_dead_alarm_seconds, not_settled_alarm_seconds } =
-        parts.catalogue.current().limits;
-      return parts.ledger.counts({
-        notDeadSeconds: not_dead_alarm_seconds,
-        notSettledSeconds: not_settled_alarm_seconds,
-      });
-    }),
+    within(parts, () => ledgerClock(parts)),
     within(parts, () => parts.probe.health()),
-    Promise.all(parts.targets.names().map((name) => targetReadiness(parts, name))),
+    Promise.all(parts.targets.names().map((name) => targetClock(parts, name))),
   ]);
   const health = backend ?? { state: 'unreachable' as const, detail: 'no answer in time' };
   return {
@@ -22,20 +18,47 @@ export async function readiness(parts: BrokerParts): Promise<Readiness> {
     ready: ledger !== undefined && health.state === 'ready',
     ledger: { ok: ledger !== undefined, detail: ledger ? 'reachable' : 'cannot be reached' },
     backend: health,
-    targets,
-    late: ledger ? { notDeadInTime: ledger.notDeadInTime, notSettled: ledger.notSettled } : null,
+    targets: targets.map((target) => targetReadiness(parts, target, ledger)),
+    late: lastCounts,
   };
 }
 
-async function targetReadiness(
-  parts: BrokerParts,
-  name: string,
-): Promise<Readiness['targets'][number]> {
+/** A clock that was read, and the process's own steady one at that moment. */
+type ClockRead = { readonly at: Date; readonly readAtMs: number };
+
+async function ledgerClock(parts: BrokerParts): Promise<ClockRead> {
+  const at = await parts.ledger.now();
+  return { at, readAtMs: parts.clock.monotonicMs() };
+}
+
+type TargetClock = {
+  readonly name: string;
+  readonly guarded: boolean;
+  readonly clock: ClockRead | undefined;
+};
+
+async function targetClock(parts: BrokerParts, name: string): Promise<TargetClock> {
   const access = parts.targets.access(name);
-  if (!access) return { name, ok: true, detail: 'no guard: the backend alone ends its leases' };
-  const now = await within(parts, () => access.guard.now());
-  if (!now) return { name, ok: false, detail: 'cannot be reached' };
-  const skewSeconds = (now.getTime() - parts.clock.now().getTime()) / 1000;
+  if (!access) return { name, guarded: false, clock: undefined };
+  const clock = await within(parts, async () => {
+    const at = await access.guard.now();
+    return { at, readAtMs: parts.clock.monotonicMs() };
+  });
+  return { name, guarded: true, clock };
+}
+
+function targetReadiness(
+  parts: BrokerParts,
+  { name, guarded, clock }: TargetClock,
+  ledger: ClockRead | undefined,
+): Readiness['targets'][number] {
+  if (!guarded) {
+    return { name, ok: true, detail: 'no guard: the backend alone ends its leases' };
+  }
+  if (!clock) return { name, ok: false, detail: 'cannot be reached' };
+  if (!ledger) return { name, ok: true, detail: 'reachable' };
+  const ledgerThen = ledger.at.getTime() + (clock.readAtMs - ledger.readAtMs);
+  const skewSeconds = (clock.at.getTime() - ledgerThen) / 1000;
   parts.metrics.clockSkew(name, skewSeconds);
   return { name, ok: true, detail: `reachable, clock skew ${skewSeconds.toFixed(3)} s` };
 }

@@ -9,31 +9,47 @@ import type { BrokerParts } from './parts.ts';
 import { retryResidue } from './retry-residue.ts';
 import { settleLeases } from './settle-leases.ts';
 
-type Tally = { claimed: number; died: number; settled: number; tasksTimedOut: number };
+/** `settling`: dead leases whose settling was begun. */
+type Tally = {
+  claimed: number;
+  died: number;
+  settling: number;
+  tasksTimedOut: number;
+  endedByName: number;
+};
 
 /**
  * One bounded pass of the sweep: what the ledger says is due, and, without the ledger's help, the
- * names that the targets say are past their own deadline. A slow target does not hold up the
- * pass: after a bounded wait its endings go on behind it, with their claims.
+ * names that the targets say are past their own deadline. A slow target, or a slow backend, does
+ * not hold up the pass: after a bounded wait its work goes on behind it.
+ *
+ * `looking` names the targets that an earlier pass is still asking for names.
  */
-export async function revokeDue(parts: BrokerParts): Promise<SweepPass> {
-  const tally: Tally = { claimed: 0, died: 0, settled: 0, tasksTimedOut: 0 };
-  const [byLedger, byName] = await Promise.allSettled([
+export async function revokeDue(parts: BrokerParts, looking: Set<string>): Promise<SweepPass> {
+  const tally: Tally = { claimed: 0, died: 0, settling: 0, tasksTimedOut: 0, endedByName: 0 };
+  const sides = await Promise.allSettled([
     endWhatLedgerSays(parts, tally),
-    endOverdueNames(parts),
+    markTimedOutTasks(parts, tally),
+    waitBounded(parts, 'names', [endOverdueNames(parts, looking, tally)]),
   ]);
-  for (const side of [byLedger, byName]) {
+  for (const side of sides) {
     if (side.status === 'rejected' && !(side.reason instanceof LedgerUnreachable)) {
       throw side.reason;
     }
   }
-  if (byLedger.status === 'rejected') parts.log.warn({}, 'the ledger cannot be reached');
+  if (sides.some((side) => side.status === 'rejected')) {
+    parts.log.warn({}, 'the ledger cannot be reached');
+  }
+  const { claimed, died, settling } = tally;
   return {
     ...tally,
-    late: Math.max(0, tally.claimed - tally.died - tally.settled),
-    endedByName: byName.status === 'fulfilled' ? byName.value : 0,
-    more: tally.claimed >= batch(parts),
+    late: Math.max(0, claimed - died - settling),
+    more: claimed >= batch(parts),
   };
+}
+
+async function markTimedOutTasks(parts: BrokerParts, tally: Tally): Promise<void> {
+  tally.tasksTimedOut = await parts.ledger.endTimedOutTasks(TASKS_PER_PASS);
 }
 
 function batch(parts: BrokerParts): number {
@@ -41,22 +57,23 @@ function batch(parts: BrokerParts): number {
 }
 
 async function endWhatLedgerSays(parts: BrokerParts, tally: Tally): Promise<void> {
-  tally.tasksTimedOut = await parts.ledger.endTimedOutTasks(TASKS_PER_PASS);
   const due = await parts.ledger.claimDue(batch(parts));
   tally.claimed = due.length;
-  const work = [
-    ...perTarget(due, 'revoking').map((group) => killThenSettle(parts, group, tally)),
-    ...perTarget(due, 'revoked').map(async (group) => {
-      tally.settled += await settleLeases(parts, group);
-    }),
-    retryResidue(parts, RESIDUES_PER_PASS),
-  ];
-  await waitBounded(parts, work);
+  // Book-keeping goes on behind the pass: nobody's death waits for OpenBao.
+  const dead = due.filter((lease) => lease.state === 'revoked');
+  tally.settling = dead.length;
+  parts.background.run('settle', () => settleLeases(parts, dead));
+  parts.background.run('residue', () => retryResidue(parts, RESIDUES_PER_PASS));
+  const living = due.filter((lease) => lease.state === 'revoking');
+  await waitBounded(
+    parts,
+    'sweep',
+    perTarget(living).map((group) => killThenSettle(parts, group, tally)),
+  );
 }
 
 /** Groups small enough that one poisoned name delays few others. */
-function perTarget(due: readonly Lease[], state: Lease['state']): readonly (readonly Lease[])[] {
-  const leases = due.filter((lease) => lease.state === state);
+function perTarget(leases: readonly Lease[]): readonly (readonly Lease[])[] {
   const groups: Lease[][] = [];
   for (const group of grouped(leases, (lease) => lease.snapshot.target).values()) {
     for (let at = 0; at < group.length; at += NAMES_PER_CALL) {
@@ -76,9 +93,13 @@ async function killThenSettle(
   if (died.length > 0) parts.background.run('settle', () => settleLeases(parts, died));
 }
 
-async function waitBounded(parts: BrokerParts, work: readonly Promise<void>[]): Promise<void> {
+async function waitBounded(
+  parts: BrokerParts,
+  what: string,
+  work: readonly Promise<void>[],
+): Promise<void> {
   const all = Promise.all(work);
-  parts.background.run('sweep', () => all);
+  parts.background.run(what, () => all);
   const waited = new AbortController();
   await Promise.race([all, parts.clock.sleep(PASS_WAIT_MS, waited.signal)]);
   waited.abort();

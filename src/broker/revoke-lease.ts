@@ -5,7 +5,7 @@ import type { Result } from '../foundation/result.ts';
 import type { SecretText } from '../foundation/secret-text.ts';
 import type { AgentCaller, OperatorCaller } from '../identity/principal.ts';
 import type { EndCause, Lease } from '../ledger/lease.ts';
-import { endUntilDead } from './end-until-dead.ts';
+import { endOnce, endUntilDead } from './end-until-dead.ts';
 import { withLedger } from './ledger-faults.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
@@ -76,5 +76,5 @@ async function fence(
 }
 
 function endNow(parts: BrokerParts, lease: Lease): Promise<readonly Lease[]> {
-  return endUntilDead(parts, [lease], 0);
+  return endOnce(parts, [lease]);
 }

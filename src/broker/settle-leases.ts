@@ -1,3 +1,4 @@
+import type { FailureReason } from '../foundation/failure.ts';
 import type { Lease } from '../ledger/lease.ts';
 import { retryInMs } from './backoff.ts';
 import { SETTLINGS_AT_A_TIME } from './margins.ts';
@@ -49,10 +50,15 @@ export async function endAtBackend(
   const notYet: NotYet[] = [];
   const unknown = leases.filter(needsOwnEnd);
   const now = unknown.length > 0 ? await parts.ledger.now() : undefined;
+  let outage: string | undefined;
   await eachBounded(leases, SETTLINGS_AT_A_TIME, async (lease) => {
-    const answer = await endOne(parts, lease, now);
-    if ('note' in answer) done.push({ lease, note: answer.note });
-    else notYet.push({ lease, ...answer });
+    const answer = await endOne(parts, lease, now, outage);
+    if ('note' in answer) {
+      done.push({ lease, note: answer.note });
+      return;
+    }
+    if (answer.outage) outage = answer.reason;
+    notYet.push({ lease, reason: answer.reason, retryMs: answer.retryMs });
   });
   return { done, notYet };
 }
@@ -66,23 +72,32 @@ function needsOwnEnd(lease: Lease): boolean {
   );
 }
 
+/** What an outage of OpenBao as a whole looks like: the next lease need not wait for it again. */
+const OUTAGES: ReadonlySet<FailureReason> = new Set(['backend_sealed', 'backend_unreachable']);
+
+type Answer =
+  | { readonly note: string }
+  | { readonly reason: string; readonly retryMs: number; readonly outage: boolean };
+
 async function endOne(
   parts: BrokerParts,
   lease: Lease,
   now: Date | undefined,
-): Promise<{ readonly note: string } | { readonly reason: string; readonly retryMs: number }> {
+  outage: string | undefined,
+): Promise<Answer> {
   if (lease.backendLeaseId !== null) {
+    const retryMs = retryInMs(lease.attempts, parts.ids.fraction());
+    if (outage !== undefined) return { reason: outage, retryMs, outage: true };
     const revoked = await parts.reaper.revoke(lease.backendLeaseId);
     if (revoked.ok) return { note: 'revoked at the backend' };
-    return {
-      reason: revoked.failure.detail,
-      retryMs: retryInMs(lease.attempts, parts.ids.fraction()),
-    };
+    const { reason, detail } = revoked.failure;
+    return { reason: detail, retryMs, outage: OUTAGES.has(reason) };
   }
   if (!needsOwnEnd(lease)) return { note: 'nothing was minted' };
   const left = lease.backendEndsBy.getTime() - (now?.getTime() ?? 0);
   if (left <= 0) return { note: "ended with its token's life" };
   return {
+    outage: false,
     reason: 'its backend lease id is not known; waiting for the end of the token that made it',
     // A mint that is still running may yet tell the id.
     retryMs: Math.min(left, retryInMs(lease.attempts + 1, parts.ids.fraction())),

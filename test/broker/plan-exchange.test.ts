@@ -75,6 +75,7 @@ describe('the life that is granted', () => {
     ['what was asked for', {}, 5, {}, 5],
     ['the task’s own max_ttl', {}, null, { maxTtlSeconds: 60 }, 60],
     ['what is left of the open task', { task: OPEN_TASK }, 300, {}, 60],
+    ['a max_ttl narrower than the open task', { task: OPEN_TASK }, null, { maxTtlSeconds: 30 }, 30],
   ])('is cut to %s', (_what, facts, wanted, ask, seconds) => {
     const result = plan(facts, wanted, ask);
     expect(result).toMatchObject({ ok: true, value: { ttlSeconds: seconds } });

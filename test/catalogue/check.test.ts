@@ -284,8 +284,25 @@ identity: { issuer: demo-idp, subject: other }
   {
     wrong: 'guard and prover in one',
     edits: [{ file: orders, from: 'username: mayfly_prover', to: 'username: mayfly_guard' }],
-    at: `${orders}:23:13 prover.username`,
+    at: `${orders}:25:13 prover.username`,
     remedy: /a role each/,
+  },
+  {
+    wrong: 'a proof where sessions can live elsewhere',
+    edits: [
+      {
+        file: orders,
+        from: 'tls: disable',
+        to: 'tls: disable\nendpoints: [{ host: 127.0.0.1, port: 6432, kind: pooler }]',
+      },
+      {
+        file: 'scopes/orders-write.yaml',
+        from: 'revocability: proven',
+        to: 'revocability: revocable',
+      },
+    ],
+    at: `scopes/orders-read.yaml:18:15 revocability`,
+    remedy: /revocable/,
   },
   {
     wrong: 'a certificate that is not there',

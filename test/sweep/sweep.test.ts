@@ -10,7 +10,7 @@ import type { Sweep } from '../../src/sweep/sweep.ts';
 const idle: SweepPass = {
   claimed: 0,
   died: 0,
-  settled: 0,
+  settling: 0,
   late: 0,
   tasksTimedOut: 0,
   endedByName: 0,

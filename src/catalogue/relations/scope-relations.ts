@@ -50,6 +50,16 @@ function targetProblems(scope: Declared<Scope>, target: Target): CatalogueProble
       ),
     );
   }
+  if (scope.value.revocability === 'proven' && target.endpoints.length > 0) {
+    problems.push(
+      complain(
+        scope,
+        ['revocability'],
+        `cannot be proven: sessions can live at other endpoints of "${target.name}", where nobody looks`,
+        'Set revocability: revocable, or let the credentials in at the one server only.',
+      ),
+    );
+  }
   const missing = (['guard', 'prover'] as const).filter((login) => !target[login]);
   if (scope.value.proof === 'target' && missing.length > 0) {
     problems.push(
