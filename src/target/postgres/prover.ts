@@ -59,6 +59,13 @@ export function postgresProver(connections: WarmConnections, lanes: number): Pro
       at: row.at,
     }));
   };
-  const queue = joinCalls(lanes, BATCH_MAX, run);
+  const queue = joinCalls({
+    lanes,
+    batchMax: BATCH_MAX,
+    keyOf: ({ name, oid }: Suspect) => `${name} ${oid ?? ''}`,
+    // A look under way may be from before the ending that it is asked to confirm.
+    joinsRunning: false,
+    run,
+  });
   return { look: (suspects) => queue.ask(suspects) };
 }
