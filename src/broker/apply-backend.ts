@@ -5,6 +5,7 @@ import type { SecretText } from '../foundation/secret-text.ts';
 import type { ProvisionProblem } from '../mint/provision/administrator.ts';
 import { applyBackend as applyToOpenBao } from '../mint/provision/apply-backend.ts';
 import { issueAppRoleLogin } from '../mint/provision/approle-login.ts';
+import { planBackend as planOpenBao } from '../mint/provision/plan-backend.ts';
 import type { BackendPlan } from '../mint/provision/plan-backend.ts';
 import { installTarget } from '../target/postgres/install.ts';
 import { backendDesign } from './backend-design.ts';
@@ -27,6 +28,8 @@ export type Applied = {
 export async function applyBackend(parts: BackendParts): Promise<Result<Applied, BackendProblem>> {
   const ledger = await parts.ledger.apply();
   const steps: Provisioned[] = [...ledger.steps];
+  const foreign = await foreignAtOpenBao(parts, ledger.identity);
+  if (foreign) return fail(foreign);
   for (const target of parts.catalogue.targets.values()) {
     const installed = await applyToTarget(parts, target, ledger.identity);
     if (!installed.ok) return installed;
@@ -36,6 +39,22 @@ export async function applyBackend(parts: BackendParts): Promise<Result<Applied,
   if (!settled.ok) return settled;
   steps.push(...settled.value);
   return succeed({ identity: ledger.identity, steps });
+}
+
+/**
+ * What OpenBao holds for somebody else is found before a target is touched: another installation
+ * with the same names would else have lost its guard's password by then.
+ */
+async function foreignAtOpenBao(
+  parts: BackendParts,
+  identity: LedgerIdentity,
+): Promise<BackendProblem | undefined> {
+  const plan = await planOpenBao(parts.backend, backendDesign(parts, identity));
+  if (!plan.ok) return openBaoProblem(plan.failure);
+  const refused = provisionedSteps(plan.value).find(({ state }) => state === 'refused');
+  if (!refused) return undefined;
+  const detail = `${refused.what} is there and not this installation's (${refused.detail ?? ''})`;
+  return { where: 'openbao', detail };
 }
 
 async function applyToTarget(

@@ -95,6 +95,21 @@ describe('backend plan and apply', () => {
     expect((await stat(secretsDir)).mode & 0o777).toBe(0o700);
   });
 
+  test('a ledger that is not the one of this OpenBao is refused before a target is touched', async () => {
+    const targets = `--target-admin=orders=${world.admin.files.targetUrl}`;
+    const other = ['--ledger-database', 'other', '--secrets-dir', join(world.folder, 'other')];
+    const args = ['backend', 'apply', ...administratorOptions(world), targets, ...other];
+    const run = await runMayfly(args, { env: administratorSettings(world) });
+    expect(run.code).toBe(1);
+    expect(run.err).toMatch(/mayfly-orders is there and not this installation's/);
+    const steps = await stepsOf(await asAdministrator('backend', 'plan', '--json'));
+    expect(steps.filter(({ where, state }) => where !== 'ledger' && state !== 'unchanged')).toEqual(
+      [],
+    );
+    // The logins of the ledger's server are shared by its databases, so they are put back.
+    await world.apply();
+  });
+
   test('an administrator that is missing is named', async () => {
     const env = administratorSettings(world);
     const run = await runMayfly(['backend', 'apply', ...administratorOptions(world)], { env });
