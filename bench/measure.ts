@@ -18,6 +18,12 @@ export type Figures = {
 const TURN = 20;
 
 /**
+ * Milliseconds between operations that stand alone (concurrency 1), for every contestant alike and
+ * not counted: what an operation leaves running behind its answer must not slow the next one.
+ */
+const PAUSE_MS = 20;
+
+/**
  * Runs all contestants in turns, so that what else the machine does falls on each alike, with
  * `concurrency` operations of one contestant under way at a time.
  */
@@ -34,7 +40,9 @@ export async function measure(
     for (let nth = 0; nth < contestants.length; nth++) {
       const contestant = contestants[(nth + turn) % contestants.length] as Contestant;
       const started = performance.now();
+      let pausedMs = 0;
       await inLanes(TURN, concurrency, async () => {
+        if (concurrency === 1) pausedMs += (await timed(pause)).ms;
         for (const [figure, ms] of Object.entries(await contestant.once())) {
           const key = `${contestant.name}\u0000${figure}`;
           const list = samples.get(key) ?? [];
@@ -42,7 +50,7 @@ export async function measure(
           samples.set(key, list);
         }
       });
-      const spent = performance.now() - started;
+      const spent = performance.now() - started - pausedMs;
       busyMs.set(contestant.name, (busyMs.get(contestant.name) ?? 0) + spent);
     }
   }
@@ -83,6 +91,10 @@ async function inLanes(
     }
   };
   await Promise.all(Array.from({ length: concurrency }, lane));
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }
 
 /** Milliseconds that `work` takes, and its value. */
