@@ -46,7 +46,7 @@ export type GuardedName = {
 export type Guard = {
   /** Ends all these names, each step for all before it commits. Rejects when out of reach. */
   end(names: readonly string[]): Promise<readonly Ending[]>;
-  /** Names of this installation that still exist and are past their own deadline. */
+  /** Names of this installation past their own deadline that can log in or are logged in. */
   overdue(limit: number): Promise<readonly GuardedName[]>;
   /** All names of this installation that exist, whatever their deadline; for reconciling. */
   list(): Promise<readonly GuardedName[]>;

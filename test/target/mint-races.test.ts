@@ -257,6 +257,22 @@ describe('what the name says', () => {
     await world.root.query(`drop role "${foreign}"`);
   });
 
+  test('a disabled role that is left over is overdue only while it has a session', async () => {
+    const { name, password } = await mint(world, 'orders_read', newName(2));
+    const session = await world.connect(name, password);
+    await world.root.query(`alter role "${name}" nologin`);
+    while ((await world.access.guard.overdue(10)).length === 0) await systemClock.sleep(50);
+    expect(await world.access.guard.overdue(10)).toMatchObject([{ name, canLogin: false }]);
+    await session.end();
+    while ((await seen(world, name, null)).sessions > 0) await systemClock.sleep(5);
+    expect(await world.access.guard.overdue(10)).toEqual([]);
+    // It is still listed, for whoever looks after what is left over.
+    expect(await world.access.guard.list()).toContainEqual(
+      expect.objectContaining({ name, canLogin: false }),
+    );
+    await expectGone(world, name);
+  });
+
   test('names are kept for a day after their deadline, and then forgotten', async () => {
     const aged = (hours: number) => {
       const deadline = new Date(systemClock.now().getTime() - hours * 3_600_000);

@@ -30,9 +30,12 @@ export function postgresGuard(
 ): Guard {
   const schema = quoteIdentifier(schemaOf(installation));
   const list = { name: 'list', text: `select * from ${schema}.list()` };
+  // What is neither able to log in nor logged in is residue: dead, though its role is still there.
   const overdue = {
     name: 'overdue',
     text: `select * from ${schema}.list() where deadline < pg_catalog.clock_timestamp()
+        and (can_login or role in
+          (select s.usesysid from pg_catalog.pg_stat_get_activity(null) s))
       order by can_login desc, deadline limit $1`,
   };
   const tidy = { name: 'tidy', text: `select ${schema}.tidy()` };
