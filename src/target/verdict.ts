@@ -10,7 +10,7 @@ export type Findings = {
   readonly declared: Revocability;
   /** The oid that an earlier call saw, from the lease; null: none did. */
   readonly seenOid: number | null;
-  /** True where OpenBao said that it made this credential. */
+  /** True where OpenBao said that it made this credential, or its lease's id is known. */
   readonly minted: boolean;
   /** True where OpenBao said that its lease is revoked, which ran its own statements. */
   readonly backendRevoked: boolean;
@@ -21,7 +21,11 @@ export type LoweredReason = 'prover_unreachable' | 'prover_wrong_server' | 'no_p
 
 /** What is stored with the lease: what was asked, where, when, and the answer. JSON as it stands. */
 export type Evidence = {
-  readonly kind: 'seen_dead' | 'never_existed';
+  /**
+   * `seen_dead`: the guard saw it and ended it. `backend_revoked`: OpenBao made it and ended it, and
+   * the guard never saw it. `never_existed`: nobody made it, and nobody can any more.
+   */
+  readonly kind: 'seen_dead' | 'backend_revoked' | 'never_existed';
   readonly name: string;
   readonly oid: number | null;
   readonly guard: {
@@ -73,7 +77,7 @@ export function judge(findings: Findings): Verdict {
     lowered,
     residue: ending.residue ?? leftRole(look),
     oid,
-    evidence: evidenceOf(ending, look, oid, lowered),
+    evidence: evidenceOf(findings, oid, lowered),
   };
 }
 
@@ -107,13 +111,13 @@ function leftRole(look: Look | undefined): string | null {
 }
 
 function evidenceOf(
-  ending: Ending,
-  look: Look | undefined,
+  findings: Findings,
   oid: number | null,
   lowered: LoweredReason | null,
 ): Evidence {
+  const { ending, look } = findings;
   return {
-    kind: oid === null ? 'never_existed' : 'seen_dead',
+    kind: kindOf(findings, oid),
     name: ending.name,
     oid,
     guard: {
@@ -126,6 +130,11 @@ function evidenceOf(
     prover: look === undefined ? null : seenBy(look),
     lowered,
   };
+}
+
+function kindOf(findings: Findings, oid: number | null): Evidence['kind'] {
+  if (oid !== null) return 'seen_dead';
+  return findings.minted || findings.backendRevoked ? 'backend_revoked' : 'never_existed';
 }
 
 function seenBy(look: Look): NonNullable<Evidence['prover']> {

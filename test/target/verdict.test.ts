@@ -129,6 +129,15 @@ describe('the verdict', () => {
     });
   });
 
+  test('the backend made it and ended it, and the guard never saw it: said so', () => {
+    const nothing = { ...ending, closing: 'nothing', oid: null } as const;
+    expect(judge({ ...findings, ending: nothing, backendRevoked: true })).toMatchObject({
+      dead: true,
+      revocability: 'revocable',
+      evidence: { kind: 'backend_revoked', oid: null, lowered: 'no_positive_control' },
+    });
+  });
+
   test('a role without login is residue', () => {
     expect(judge({ ...findings, ending: { ...ending, residue: 'owner of x' } })).toMatchObject({
       dead: true,
