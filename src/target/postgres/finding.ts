@@ -1,7 +1,7 @@
 /**
  * What a finding means for the credentials of a target.
  * - `broken`: they cannot be made or ended as they should.
- * - `lowers`: they work, but their death is not proven: `revocable` at most.
+ * - `lowers`: they work, but their death is no proof: their scopes should declare `revocable`.
  * - `notice`: to be known.
  */
 export type Severity = 'broken' | 'lowers' | 'notice';
@@ -26,10 +26,3 @@ export type CatalogueCheck = {
   readonly met: string;
   readonly remedy: string;
 };
-
-/** Why the target's credentials are at most `revocable`; empty: they are as their scopes declare. */
-export function loweringReasons(findings: readonly Finding[]): readonly string[] {
-  return findings
-    .filter(({ ok, severity }) => !ok && severity === 'lowers')
-    .map(({ check, seen }) => `${check}: ${seen}`);
-}
