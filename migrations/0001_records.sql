@@ -154,8 +154,9 @@ create index lease_agent on mayfly.lease (agent_id, id);
 create index lease_live on mayfly.lease (agent_id, id) where state in ('minting', 'active', 'revoking');
 create index lease_due on mayfly.lease (due_at) where due_at is not null;
 create index lease_abandoned on mayfly.lease (id) where state = 'abandoned';
-create index lease_residue on mayfly.lease (next_attempt_at)
-  where residue is not null and state = 'settled';
+-- What operators look at when something is wrong; few at a time, so these stay small.
+create index lease_unsettled on mayfly.lease (id) where state = 'revoked';
+create index lease_with_residue on mayfly.lease (id) where residue is not null;
 
 -- Written once, never changed. `body` is canonical JSON (RFC 8785), kept as the text that it is.
 create table mayfly.audit_event (

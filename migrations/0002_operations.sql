@@ -55,6 +55,9 @@ begin
   select t.* into v_task from mayfly.task as t
     where t.id = p_task and (p_agent is null or t.agent_id = p_agent) for update;
   if not found then return; end if;
+  perform from mayfly.lease as l
+    where l.task_id = p_task and l.state in ('minting', 'active') order by l.id for update;
+  -- Read when all is locked: what is written here is later than all that was written before.
   v_now := mayfly.ledger_now();
   if v_task.ended_at is null then
     v_timed_out := v_task.deadline <= v_now;
@@ -70,15 +73,12 @@ begin
       values (mayfly.event_id(v_now), v_now, 'task.ended', v_task.agent_id, v_task.id, null,
               case when v_timed_out then p_timeout_body else p_task_body end);
   end if;
-  with live as (
-    select l.id from mayfly.lease as l
-      where l.task_id = p_task and l.state in ('minting', 'active') order by l.id for update
-  ), fenced as (
+  with fenced as (
     update mayfly.lease as l
       set state = 'revoking', fenced_at = v_now, end_cause = p_lease_cause, end_reason = p_note,
           claim_owner = p_replica, claim_until = v_now + make_interval(secs => p_claim_seconds),
           next_attempt_at = v_now
-      from live where l.id = live.id
+      where l.task_id = p_task and l.state in ('minting', 'active')
       returning l.id, l.agent_id, l.task_id
   )
   insert into mayfly.audit_event (id, at, kind, agent_id, task_id, lease_id, body)

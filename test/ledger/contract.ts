@@ -538,6 +538,19 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       await world.shiftClock(0);
     });
 
+    test('below a task that ended by its deadline nothing lives (I6)', async () => {
+      const lease = await active(first, { task: deadlineIn(60), lease: deadlineIn(60) });
+      await world.shiftClock(61);
+      await first.endTimedOutTasks(1_000);
+      await world.shiftClock(0);
+      expect(await first.lease(lease.id)).toMatchObject({
+        state: 'revoking',
+        endCause: 'deadline',
+      });
+      const events = await first.events({ leaseId: lease.id });
+      expect(events.at(-1)?.body).toBe('{"by":"mayfly","cause":"deadline"}');
+    });
+
     test('a task past its deadline had ended by then, whoever completes it later', async () => {
       const lease = await active(first, { task: deadlineIn(60) });
       await world.shiftClock(61);
@@ -558,7 +571,9 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
 
     test('a task past its deadline is not joined, and its identifier can be opened anew', async () => {
       const one = agent();
-      const { task } = await open(first, { identifier: 'stale', agent: one, task: deadlineIn(60) });
+      const stale = { identifier: 'stale', agent: one, task: deadlineIn(60) };
+      const { task } = await open(first, stale);
+      const { lease } = await open(first, stale);
       await world.shiftClock(61);
       const joined = await first.openLease(one, 'stale', (facts) => ({
         ok: true,
@@ -571,6 +586,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       }));
       await world.shiftClock(0);
       expect(value(anew).task.id).not.toBe(task.id);
+      expect((await first.lease(lease.id))?.state).toBe('revoking');
       expect(await first.task(task.id)).toMatchObject({
         endCause: 'timeout',
         endedAt: task.deadline,

@@ -156,8 +156,8 @@ describe('doctor', () => {
     ],
     [
       'ledger_schema',
-      'delete from mayfly.schema_migration where version = 3',
-      `insert into mayfly.schema_migration (version, file, checksum, min_reader) values (3, '', '', 2)`,
+      'delete from mayfly.schema_migration where version = 2',
+      `insert into mayfly.schema_migration (version, file, checksum, min_reader) values (2, '', '', 2)`,
     ],
     ['ledger_login_app', 'alter role mayfly_app nologin', 'alter role mayfly_app login'],
     ['ledger_durable', 'select 1', 'select 1'],

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
 import type { Lease } from '../lease.ts';
+import { clockAfter } from './clock-after.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -14,13 +15,12 @@ const MINT_LOST_BODY = canonicalJson({ by: 'mayfly', cause: 'mint_lost' });
  */
 export async function claimDue(ledger: LedgerDatabase, limit: number): Promise<readonly Lease[]> {
   const { rows } = await sql<LeaseRow>`
-    with clock as materialized (select mayfly.ledger_now() as now),
-    due as (
+    with due as (
       select l.id, l.state, l.state in ('minting', 'active') as open, l.mint_deadline
       from mayfly.lease as l
-      where l.due_at <= (select now from clock)
+      where l.due_at <= (select mayfly.ledger_now())
       order by l.due_at limit ${limit} for update skip locked
-    ), claimed as (
+    ), ${clockAfter('due')}, claimed as (
       update mayfly.lease as l set
         state = case when due.open then 'revoking' else l.state end,
         fenced_at = case when due.open then clock.now else l.fenced_at end,

@@ -3,6 +3,7 @@ import { canonicalJson } from '../../foundation/canonical-json.ts';
 import { isUuid } from '../../foundation/ids.ts';
 import type { Lease } from '../lease.ts';
 import type { EndLease } from '../ledger.ts';
+import { clockAfter } from './clock-after.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -12,10 +13,9 @@ export async function endLease(ledger: LedgerDatabase, end: EndLease): Promise<L
   if (!isUuid(end.leaseId)) return null;
   const body = canonicalJson({ by: end.by, cause: end.cause, reason: end.reason });
   const { rows } = await sql<LeaseRow>`
-    with clock as materialized (select mayfly.ledger_now() as now),
-    before as (
+    with before as (
       select ${leaseColumns('l')} from mayfly.lease as l where l.id = ${end.leaseId} for update
-    ), fenced as (
+    ), ${clockAfter('before')}, fenced as (
       update mayfly.lease as l set
         state = 'revoking', fenced_at = clock.now, end_cause = ${end.cause},
         end_reason = ${end.reason}, next_attempt_at = clock.now, claim_owner = ${ledger.replica},

@@ -7,6 +7,7 @@ import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 import type { Lease, Task } from '../lease.ts';
 import type { Admission, Admit, ExchangeFacts, NewTask } from '../ledger.ts';
+import { endingTimedOutTask } from './end-timed-out-tasks.ts';
 import { factsOf, lockingFacts } from './exchange-facts.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
@@ -98,7 +99,8 @@ function writes(
     insertTask(agent, openTask, lease.instance),
     insertLease(ledger, agent, openTask.id, admission),
   ];
-  const stale = open?.endedAt === null ? [endTimedOut(open.id)] : [];
+  // Past its deadline, and not marked yet, it still holds the identifier.
+  const stale = open?.endedAt === null ? [endingTimedOutTask(open.id)] : [];
   return {
     statements: [...stale, ...statements],
     result: (rows) => ({
@@ -133,20 +135,6 @@ function openedTask(
     outcome: null,
     note: null,
   };
-}
-
-/** A task past its deadline that no sweep has marked yet still holds its identifier. */
-function endTimedOut(taskId: string): RawBuilder<unknown> {
-  return sql`
-    with ended as (
-      update mayfly.task as t set ended_at = t.deadline, end_cause = 'timeout'
-      where t.id = ${taskId} and t.ended_at is null and t.deadline <= mayfly.ledger_now()
-      returning t.id, t.agent_id
-    ), clock as materialized (select mayfly.ledger_now() as now)
-    insert into mayfly.audit_event (id, at, kind, agent_id, task_id, body)
-    select mayfly.event_id(clock.now), clock.now, 'task.ended', e.agent_id, e.id,
-      ${canonicalJson({ by: 'mayfly', cause: 'timeout' })}
-    from ended as e, clock`;
 }
 
 function insertTask(agent: Agent, task: NewTask, instance: string): RawBuilder<unknown> {

@@ -2,13 +2,14 @@ import { sql } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
 import type { Lease } from '../lease.ts';
 import type { Death } from '../ledger.ts';
+import { clockAfter } from './clock-after.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 
 /**
- * One statement for all. The claim passes to this replica: who saw the death settles next. Rows are locked in the
- * order of their ids, as everywhere, so that two batches cannot wait for each other.
+ * One statement for all. The claim passes to this replica: who saw the death settles next. Rows are
+ * locked in the order of their ids, as everywhere, so that two batches cannot wait for each other.
  */
 export async function recordDeaths(
   ledger: LedgerDatabase,
@@ -16,15 +17,14 @@ export async function recordDeaths(
 ): Promise<readonly Lease[]> {
   if (deaths.length === 0) return [];
   const { rows } = await sql<LeaseRow>`
-    with clock as materialized (select mayfly.ledger_now() as now),
-    death as (
+    with death as (
       select * from jsonb_to_recordset(${JSON.stringify(deaths.map(deathRow))}::jsonb) as death (
         id uuid, evidence jsonb, revocability text, revocability_reason text, residue text,
         target_oid bigint, body text)
     ), dying as (
       select death.* from death join mayfly.lease as l on l.id = death.id
       where l.state = 'revoking' order by l.id for update of l
-    ), dead as (
+    ), ${clockAfter('dying')}, dead as (
       update mayfly.lease as l set
         state = 'revoked', revoked_at = clock.now, evidence = d.evidence,
         revocability = d.revocability, revocability_reason = d.revocability_reason,

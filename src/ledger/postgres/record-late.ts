@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
 import type { Lateness } from '../ledger.ts';
+import { clockAfter } from './clock-after.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 
 /**
@@ -11,14 +12,13 @@ import type { LedgerDatabase } from './ledger-database.ts';
 export async function recordLate(ledger: LedgerDatabase, late: readonly Lateness[]): Promise<void> {
   if (late.length === 0) return;
   await sql`
-    with clock as materialized (select mayfly.ledger_now() as now),
-    late as (
+    with late as (
       select * from jsonb_to_recordset(${JSON.stringify(late.map(lateRow))}::jsonb) as late (
         id uuid, reason text, retry_in_seconds double precision, target_oid bigint, body text)
     ), before as (
       select late.*, l.late_reason from late join mayfly.lease as l on l.id = late.id
       where l.state in ('revoking', 'revoked') order by l.id for update of l
-    ), after as (
+    ), ${clockAfter('before')}, after as (
       update mayfly.lease as l set
         attempts = l.attempts + 1, late_reason = b.reason,
         next_attempt_at = clock.now + make_interval(secs => b.retry_in_seconds),

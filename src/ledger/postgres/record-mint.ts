@@ -3,6 +3,7 @@ import { canonicalJson } from '../../foundation/canonical-json.ts';
 import type { Lease } from '../lease.ts';
 import type { LeaseState } from '../lease-states.ts';
 import type { MintRecord } from '../ledger.ts';
+import { clockAfter } from './clock-after.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -27,11 +28,10 @@ export async function recordMint(ledger: LedgerDatabase, record: MintRecord): Pr
   }
   const step = STEPS[record.outcome];
   const { rows } = await sql<LeaseRow>`
-    with clock as materialized (select mayfly.ledger_now() as now),
-    before as (
+    with before as (
       select ${leaseColumns('l')}, l.mint_outcome is null or l.mint_outcome = 'unknown' as open_outcome
       from mayfly.lease as l where l.id = ${record.leaseId} for update
-    ), after as (
+    ), ${clockAfter('before')}, after as (
       update mayfly.lease as l set
         state = case when b.state = 'minting' then ${step.state} else b.state end,
         mint_ended_at = coalesce(b.mint_ended_at, clock.now),

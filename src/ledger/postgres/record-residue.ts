@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
+import { clockAfter } from './clock-after.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 
 /**
@@ -13,11 +14,10 @@ export async function recordResidue(
   retryInMs: number,
 ): Promise<void> {
   await sql`
-    with clock as materialized (select mayfly.ledger_now() as now),
-    before as (
+    with before as (
       select l.id, l.residue from mayfly.lease as l
       where l.id = ${leaseId} and l.state = 'settled' and l.residue is not null for update
-    ), after as (
+    ), ${clockAfter('before')}, after as (
       update mayfly.lease as l set
         residue = ${residue}, attempts = l.attempts + 1, claim_owner = null, claim_until = null,
         residue_since = case when ${residue}::text is not null then l.residue_since end,

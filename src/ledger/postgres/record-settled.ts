@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
 import type { Lease } from '../lease.ts';
+import { clockAfter } from './clock-after.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -16,11 +17,10 @@ export async function recordSettled(
 ): Promise<readonly Lease[]> {
   if (leaseIds.length === 0) return [];
   const { rows } = await sql<LeaseRow>`
-    with clock as materialized (select mayfly.ledger_now() as now),
-    settling as (
+    with settling as (
       select l.id from mayfly.lease as l
       where l.id = any(${leaseIds}::uuid[]) and l.state = 'revoked' order by l.id for update
-    ), settled as (
+    ), ${clockAfter('settling')}, settled as (
       update mayfly.lease as l set
         state = 'settled', settled_at = clock.now, claim_owner = null, claim_until = null,
         attempts = 0, late_reason = null,
