@@ -25,6 +25,9 @@ afterAll(async () => {
 
 /** Milliseconds that one loop keeps the lock; longer than anybody's patience. */
 const HOLD_MS = 500;
+/** Milliseconds between two askings of the broker at first, and those that its caller waits. */
+const ASK_AGAIN_MS = 25;
+const CALLERS_WAIT_MS = 5_000;
 
 /** Keeps the row of his own role locked; two loops overlap, so that it is never free. */
 async function lockOwnRow(credential: Credential) {
@@ -52,6 +55,29 @@ describe('tuple lock in two loops', () => {
           await siege.stop();
         }
       });
+    },
+    PATIENCE_MS,
+  );
+
+  test(
+    'several of one call are dead soon, for who asks again as the broker does',
+    async () => {
+      const credentials = [await mint(world), await mint(world), await mint(world)];
+      const sieges = await Promise.all(credentials.map((credential) => lockOwnRow(credential)));
+      try {
+        for (const siege of sieges) await established(siege, 1);
+        const begun = systemClock.monotonicMs();
+        let left = credentials.map(({ name }) => name);
+        while (left.length > 0) {
+          const endings = await world.access.guard.end(left);
+          left = endings.filter(({ ended }) => !ended).map(({ name }) => name);
+          await systemClock.sleep(ASK_AGAIN_MS);
+        }
+        expect(systemClock.monotonicMs() - begun).toBeLessThan(CALLERS_WAIT_MS);
+        for (const { name } of credentials) await expectGone(world, name);
+      } finally {
+        for (const siege of sieges) await siege.stop();
+      }
     },
     PATIENCE_MS,
   );

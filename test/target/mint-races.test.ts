@@ -154,6 +154,28 @@ describe('OpenBao stopped inside its transaction', () => {
     await expectGone(world, (await mint(world)).name);
   });
 
+  test('nor do others that are ended by the same call', async () => {
+    // One open transaction holds many names as that many stopped mints would.
+    const stopped = await world.connect('postgres', server.superuser);
+    const held = Array.from({ length: 8 }, () => newName());
+    const others = await Promise.all(held.map(async () => (await mint(world)).name));
+    await stopped.query('begin');
+    await stopped.query('insert into mayfly_te5t.name (name) select unnest($1::text[])', [held]);
+    const begun = systemClock.monotonicMs();
+    const endings = await world.access.guard.end([...held, ...others]);
+    expect(systemClock.monotonicMs() - begun).toBeLessThan(3_000);
+    expect(endings.map(({ name, ended }) => [name, ended])).toEqual([
+      ...held.map((name) => [name, false]),
+      ...others.map((name) => [name, true]),
+    ]);
+    await stopped.end();
+    let left = held;
+    while (left.length > 0) {
+      const again = await world.access.guard.end(left);
+      left = again.filter(({ ended }) => !ended).map(({ name }) => name);
+    }
+  });
+
   test('without that time-out it is kept for as long as it likes', async () => {
     const stopped = await world.connect(world.plan.admin.username, world.plan.admin.password);
     await stopped.query('set idle_in_transaction_session_timeout = 0');

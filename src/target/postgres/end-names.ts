@@ -9,6 +9,11 @@ import type { WarmConnections } from './warm-connections.ts';
 const BATCH_MAX = 25;
 /** Times that a name which stood is gone through all steps again, before it is answered so. */
 const PATIENT_PASSES = 2;
+/**
+ * Names that may be before one's own in the line for a further try, of at most about 1.5 s each:
+ * who asked for that name alone waits so long for its death, and then gets the answer of the first.
+ */
+const LINE_MAX = 2;
 
 type Answer = {
   readonly now: string;
@@ -28,7 +33,8 @@ export type EndNames = (names: readonly string[]) => Promise<readonly Ending[]>;
 /**
  * Ends names over the guard's connections. Endings that are asked for while all of them are busy
  * are joined into batches. Names that a holder or a stopped mint keeps locked are tried again one
- * by one, at most one at a time: they wait for each other, and nobody else waits for them.
+ * by one, at most one at a time, also behind the answer: they wait for each other, and nobody else
+ * waits for them.
  *
  * @param expectedServer answers of any other server are refused; undefined: the first is believed
  */
@@ -69,13 +75,14 @@ export function endNames(
 
   return async (names) => {
     const endings = await swift.ask(names);
-    return Promise.all(
-      endings.map(async (ending) => {
-        if (ending.ended) return ending;
-        const [again] = await patient.ask([ending.name]);
-        return again ?? ending;
-      }),
-    );
+    const standing = endings.filter(({ ended }) => !ended).map(({ name }) => name);
+    if (standing.length === 0) return endings;
+    const inLine = patient.waiting();
+    const again = patient.ask(standing);
+    if (names.length === 1 && inLine <= LINE_MAX) return again;
+    // The others' deaths are answered now. Whoever asks again finds out what became of these.
+    again.catch(() => undefined);
+    return endings;
   };
 }
 
