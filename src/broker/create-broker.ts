@@ -2,10 +2,12 @@ import { failure } from '../foundation/failure.ts';
 import { fail } from '../foundation/result.ts';
 import type { Broker, Readiness } from './broker.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
+import { countInTime } from './count-in-time.ts';
 import { exchange } from './exchange.ts';
 import type { BrokerParts } from './parts.ts';
 import { readiness } from './readiness.ts';
 import { revokeDue } from './revoke-due.ts';
+import type { UnderWay } from './revoke-due.ts';
 import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
 import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
 
@@ -17,7 +19,7 @@ export function createBroker(parts: BrokerParts): Broker {
   let stopping = false;
   // As the sweep last counted them: counting all leases is too dear for every probe.
   let lastCounts: Readiness['late'] = null;
-  const underWay = new Set<string>();
+  const underWay: UnderWay = { looking: new Set(), asking: false };
   return {
     authenticator: parts.authenticator,
     exchange: async (request) =>
@@ -40,12 +42,7 @@ export function createBroker(parts: BrokerParts): Broker {
     sweep: () => revokeDue(parts, underWay),
     readiness: () => readiness(parts, lastCounts),
     counts: async () => {
-      const { not_dead_alarm_seconds, not_settled_alarm_seconds } =
-        parts.catalogue.current().limits;
-      const counted = await parts.ledger.counts({
-        notDeadSeconds: not_dead_alarm_seconds,
-        notSettledSeconds: not_settled_alarm_seconds,
-      });
+      const counted = await countInTime(parts);
       lastCounts = { notDeadInTime: counted.notDeadInTime, notSettled: counted.notSettled };
       return counted;
     },

@@ -63,6 +63,9 @@ export const NAMES_PER_PASS = 500;
 /** Milliseconds that a pass of the sweep waits for its endings; slower ones go on behind it. */
 export const PASS_WAIT_MS = 2_000;
 
+/** Milliseconds that the sweep waits for a count of all leases, between two passes. */
+export const COUNT_WAIT_MS = 1_000;
+
 /** Tasks past their deadline that one pass marks as ended. */
 export const TASKS_PER_PASS = 500;
 

@@ -18,34 +18,46 @@ type Tally = {
   endedByName: number;
 };
 
+/** What earlier passes of this process are still at, since it hangs: it is not begun again. */
+export type UnderWay = {
+  /** Targets that are being asked for names. */
+  readonly looking: Set<string>;
+  /** The ledger is being asked. */
+  asking: boolean;
+};
+
 /**
  * One bounded pass of the sweep: what the ledger says is due, and, without the ledger's help, the
- * names that the targets say are past their own deadline. A slow target, or a slow backend, does
- * not hold up the pass: after a bounded wait its work goes on behind it.
- *
- * `looking` names the targets that an earlier pass is still asking for names.
+ * names that the targets say are past their own deadline. A slow target, a slow backend and a
+ * ledger that says nothing do not hold up the pass: after a bounded wait its work goes on behind
+ * it, and the next pass looks for names on time.
  */
-export async function revokeDue(parts: BrokerParts, looking: Set<string>): Promise<SweepPass> {
+export async function revokeDue(parts: BrokerParts, underWay: UnderWay): Promise<SweepPass> {
   const tally: Tally = { claimed: 0, died: 0, settling: 0, tasksTimedOut: 0, endedByName: 0 };
-  const sides = await Promise.allSettled([
-    endWhatLedgerSays(parts, tally),
-    markTimedOutTasks(parts, tally),
-    waitBounded(parts, 'names', [endOverdueNames(parts, looking, tally)]),
+  await Promise.all([
+    waitBounded(parts, 'ledger', [askLedger(parts, underWay, tally)]),
+    waitBounded(parts, 'names', [endOverdueNames(parts, underWay.looking, tally)]),
   ]);
-  for (const side of sides) {
-    if (side.status === 'rejected' && !(side.reason instanceof LedgerUnreachable)) {
-      throw side.reason;
-    }
-  }
-  if (sides.some((side) => side.status === 'rejected')) {
-    parts.log.warn({}, 'the ledger cannot be reached');
-  }
   const { claimed, died, settling } = tally;
   return {
     ...tally,
     late: Math.max(0, claimed - died - settling),
     more: claimed >= batch(parts),
   };
+}
+
+async function askLedger(parts: BrokerParts, underWay: UnderWay, tally: Tally): Promise<void> {
+  if (underWay.asking) return;
+  underWay.asking = true;
+  const sides = await Promise.allSettled([
+    endWhatLedgerSays(parts, tally),
+    markTimedOutTasks(parts, tally),
+  ]);
+  underWay.asking = false;
+  const faults = sides.filter((side) => side.status === 'rejected');
+  const unexpected = faults.find(({ reason }) => !(reason instanceof LedgerUnreachable));
+  if (unexpected) throw unexpected.reason;
+  if (faults.length > 0) parts.log.warn({}, 'the ledger cannot be reached');
 }
 
 async function markTimedOutTasks(parts: BrokerParts, tally: Tally): Promise<void> {

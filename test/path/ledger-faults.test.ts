@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
 import { allAccounted, leasesOf } from './support/accounts.ts';
-import { canLogin, complete, exchange, granted, until } from './support/agent.ts';
+import { canLogin, complete, exchange, granted, login, until } from './support/agent.ts';
 import type { Answer } from './support/agent.ts';
 import { startPathWorld } from './support/path-world.ts';
 import type { PathWorld } from './support/path-world.ts';
@@ -175,6 +175,35 @@ describe('the ledger lost at a completion', () => {
     await happened;
   });
 });
+
+test('a ledger that says nothing: callers are answered, and deadlines kill on time', async () => {
+  const token = await path.token();
+  const lateBy: Promise<number>[] = [];
+  // Over more time than one of the ledger's own time-outs, so that no pass can be lucky.
+  for (const ttl of [4, 7, 10, 13]) {
+    const grant = await granted(broker.url, token, { identifier: `silent-${ttl}`, ttl });
+    const session = await login(grant.uri);
+    const deadline = parseInt(grant.username.slice(-8), 16) * 1000;
+    lateBy.push(new Promise((resolve) => session.on('end', () => resolve(Date.now() - deadline))));
+  }
+  let speak: () => void = () => undefined;
+  const silence = new Promise<Passage>((resolve) => {
+    speak = () => resolve('lost');
+  });
+  wire.decide = () => silence;
+  const started = performance.now();
+  isLedgerUnreachable(await exchange(broker.url, token, { identifier: 'unheard', ttl: 60 }));
+  expect((performance.now() - started) / 1000).toBeLessThan(10);
+  const worst = Math.max(...(await Promise.all(lateBy)));
+  wire.decide = () => 'pass';
+  speak();
+  // The published bound of docs/lifecycle.md.
+  expect(worst).toBeLessThan(5000);
+  await until('the record catches up', 25, async () => {
+    const states = await path.oracle.states();
+    return (states['active'] ?? 0) + (states['revoking'] ?? 0) === 0;
+  });
+}, 90_000);
 
 test('in the end everything is accounted for', async () => {
   await allAccounted(path, 30);
