@@ -8,7 +8,7 @@ import type { Answer } from './support/agent.ts';
 import { startPathWorld } from './support/path-world.ts';
 import type { PathWorld } from './support/path-world.ts';
 import { startPostgresWire } from './support/postgres-wire.ts';
-import type { Passage, PostgresWire } from './support/postgres-wire.ts';
+import type { Matches, Passage, PostgresWire } from './support/postgres-wire.ts';
 
 let path: PathWorld;
 let broker: BrokerProcess;
@@ -30,8 +30,6 @@ afterAll(async () => {
   await path?.stop();
   await wire?.close();
 }, 60_000);
-
-type Matches = (sql: string, before: readonly string[]) => boolean;
 
 const opensLease = (before: readonly string[]) =>
   before.some((sql) => sql.includes('insert into mayfly.lease'));
@@ -147,7 +145,12 @@ describe('the ledger lost at a completion', () => {
     const identifier = `complete-${at}-${fate}`.replaceAll(' ', '-');
     const token = await path.token();
     const grant = await granted(broker.url, token, { identifier, ttl: 120 });
-    const happened = wire.once(fate, (sql) => sql.includes(COMPLETION[at] ?? at));
+    const happened = wire.once(
+      fate,
+      (sql, _before, values) =>
+        sql.includes(COMPLETION[at] ?? at) &&
+        (values.includes(grant.leaseId) || values.includes(grant.taskId)),
+    );
     const answer = await complete(broker.url, token, grant.taskId);
     await happened;
     expect(answer.status).toBe(status);
@@ -170,7 +173,9 @@ describe('the ledger lost at a completion', () => {
 
   test('a denial that cannot be recorded is an error, and grants nothing', async () => {
     const token = await path.token();
-    const happened = wire.once('lost', (sql) => sql.includes('audit_event'));
+    const happened = wire.once('lost', (_sql, _before, values) =>
+      values.includes('decision.denied'),
+    );
     isLedgerUnreachable(await exchange(broker.url, token, { identifier: 'd', scope: 'payments' }));
     await happened;
   });

@@ -7,15 +7,18 @@ import type { AddressInfo, Socket } from 'node:net';
  */
 export type Passage = 'pass' | 'lost' | 'unanswered';
 
+export type Matches = (sql: string, before: readonly string[], values: string) => boolean;
+
 /** A wire to a Postgres without TLS that knows where each statement begins and ends. */
 export type PostgresWire = {
   readonly port: number;
   /**
-   * Decides over each statement; `before` are those of the same connection since its last `begin`.
+   * Decides over each statement; `before` are those of the same connection since its last `begin`,
+   * `values` is the text in which its parameters stand.
    */
-  decide: (sql: string, before: readonly string[]) => Promise<Passage> | Passage;
+  decide: (sql: string, before: readonly string[], values: string) => Promise<Passage> | Passage;
   /** The next statement that matches has this fate; resolves when it had. */
-  once(fate: Passage, matches: (sql: string, before: readonly string[]) => boolean): Promise<void>;
+  once(fate: Passage, matches: Matches): Promise<void>;
   /** Nobody is let in any more, and all connections are cut. */
   down(): void;
   up(): void;
@@ -28,7 +31,7 @@ export async function startPostgresWire(route: (user: string) => number): Promis
   let open = true;
   const server = createServer((client) => {
     keep(sockets, client);
-    if (open) follow(client, sockets, route, (sql, before) => wire.decide(sql, before));
+    if (open) follow(client, sockets, route, (...said) => wire.decide(...said));
     else client.destroy();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -41,8 +44,8 @@ export async function startPostgresWire(route: (user: string) => number): Promis
     decide: pass,
     once: (fate, matches) =>
       new Promise((resolve) => {
-        wire.decide = (sql, before) => {
-          if (!matches(sql, before)) return 'pass';
+        wire.decide = (sql, before, values) => {
+          if (!matches(sql, before, values)) return 'pass';
           wire.decide = pass;
           resolve();
           return fate;
@@ -106,7 +109,7 @@ function follow(
     upstream.on('close', cut);
   };
   const endOfUnit = async () => {
-    const fate = await decide(sql, before);
+    const fate = await decide(sql, before, Buffer.concat(unit).toString('latin1'));
     if (fate === 'lost') return cut();
     if (sql === 'begin') before.length = 0;
     before.push(sql);
