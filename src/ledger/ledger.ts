@@ -173,7 +173,8 @@ export type Ledger = {
   readForExchange(agentId: string, identifier: string): Promise<ExchangeFacts>;
   /**
    * Locks the agent's row, reads the facts again, asks `admit`, and commits task, lease (`minting`)
-   * and event. Caps are exact because of the lock.
+   * and event. Caps are exact because of the lock. Fails with `ledger_unreachable` where waiting for
+   * it has left the lease less than 2 seconds, and with `task_ended` where its task has ended.
    */
   openLease(
     agent: { readonly id: string; readonly owner: string },
@@ -197,14 +198,14 @@ export type Ledger = {
   /** Marks tasks past their deadline as ended; answers how many. Bounded by `limit`. */
   endTimedOutTasks(limit: number): Promise<number>;
   /**
-   * Claims, oldest deadline first, what is due and unclaimed: leases past their deadline (fenced
+   * Claims, longest due first, what is due and unclaimed: leases past their deadline (fenced
    * here, cause `deadline`), `minting` ones past their mint deadline (fenced, `mint_lost`),
    * `revoking` ones, and `revoked` ones that are to be settled, each when its next attempt is due.
    */
   claimDue(limit: number): Promise<readonly Lease[]>;
   /** Claims settled leases whose residue is to be tried again. */
   claimResidue(limit: number): Promise<readonly Lease[]>;
-  /** `revoking` to `revoked`, with evidence; answers those that moved now. */
+  /** `revoking` to `revoked`, with evidence; answers those that moved now, claimed by this replica. */
   recordDeaths(deaths: readonly Death[]): Promise<readonly Lease[]>;
   /** `revoked` to `settled`; `note` says on whose word. */
   recordSettled(leaseIds: readonly string[], note: string): Promise<readonly Lease[]>;

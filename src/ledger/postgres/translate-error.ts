@@ -26,7 +26,7 @@ const PASSING_CLASSES = ['08', '28', '3D', '40', '53', '57', '58', 'F0', 'XX'];
 const PASSING_CODES = ['25006', '25P03', '55P03'];
 
 /** Codes after which the connection itself is of no use: server going down, or no longer primary. */
-const FATAL_CLASSES = ['08', '28', '57P', '58', 'XX'];
+const FATAL_CLASSES = ['08', '25P03', '28', '57P', '58', 'XX'];
 const READ_ONLY = '25006';
 
 /** What an operator is told of the codes that a wrong set-up or a busy server gives. */
