@@ -24,7 +24,9 @@ COPY package.json LICENSE ./
 COPY migrations ./migrations
 # 1000 is `node` in this image; a number, so that Kubernetes can see that it is not root.
 USER 1000:1000
-# The catalogue is not part of the image: mount it read-only and name it in MAYFLY_CONFIG.
-EXPOSE 8420
+# The catalogue is not part of the image: mount it read-only and name it in MAYFLY_CONFIG_DIR.
+# In a container, loopback reaches nobody.
+ENV MAYFLY_LISTEN_HOST=0.0.0.0
+EXPOSE 8080
 ENTRYPOINT ["node", "/opt/mayfly/dist/main.js"]
 CMD ["serve"]

@@ -94,9 +94,12 @@ async function ask(credential: SecretText, sql: string): Promise<readonly Row[]>
   client.on('error', () => undefined);
   try {
     await client.connect();
-    return (await client.query<Row>(sql)).rows;
+    const answer: pg.QueryResult<Row> | pg.QueryResult<Row>[] = await client.query<Row>(sql);
+    // The driver's types do not tell: several statements are answered by a list.
+    if (Array.isArray(answer)) throw new CommandFailure(EXIT.usage, 'Give one statement.');
+    return answer.rows;
   } catch (thrown) {
-    throw asFailure(thrown);
+    throw thrown instanceof CommandFailure ? thrown : asFailure(thrown);
   } finally {
     await client.end().catch(() => undefined);
   }

@@ -17,6 +17,6 @@ export function catalogueFailure(
     ({ file, line, column, field, problem, remedy }) =>
       `  ${file}:${line}:${column} ${field} ${problem}. ${remedy}`,
   );
-  const heading = `the catalogue in ${folder} is not right (mayfly check --config ${folder}):`;
+  const heading = `the catalogue in ${folder} is not right (mayfly check --require-settings --config ${folder}):`;
   return new CommandFailure(EXIT.usage, [heading, ...lines].join('\n'));
 }
