@@ -5,9 +5,6 @@ import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-/** What pip itself asks when nothing is configured. */
-const PIP_DEFAULT_INDEX = 'https://pypi.org/simple';
-
 /** Where pip reads its configuration on Linux and macOS. */
 const PIP_CONFIGURATIONS = [
   join(homedir(), '.config', 'pip', 'pip.conf'),
@@ -19,8 +16,11 @@ const JSON_INDEX = 'application/vnd.pypi.simple.v1+json';
 /** Milliseconds for the answer to begin; the file itself may take as long as it flows. */
 const ANSWER_TIMEOUT_MS = 20_000;
 
-/** The package index that pip is configured for: its configuration files, else its default. */
-export async function configuredIndex(files = PIP_CONFIGURATIONS): Promise<string> {
+/**
+ * The package index that pip's configuration files name; undefined where none does. Without pip
+ * and without one, nobody told us whom to trust, so nothing is fetched.
+ */
+export async function configuredIndex(files = PIP_CONFIGURATIONS): Promise<string | undefined> {
   for (const file of files) {
     const text = await readFile(file, 'utf8').catch(() => '');
     const found = /^\s*index-url\s*=\s*(\S+)\s*$/m.exec(text)?.[1];
@@ -28,7 +28,7 @@ export async function configuredIndex(files = PIP_CONFIGURATIONS): Promise<strin
       return found;
     }
   }
-  return PIP_DEFAULT_INDEX;
+  return undefined;
 }
 
 /**
