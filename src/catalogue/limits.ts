@@ -8,7 +8,9 @@ export const Limits = z
       .int()
       .min(1)
       .default(6000)
-      .describe('Requests a minute and client address on the OAuth endpoints, per replica.'),
+      .describe(
+        'Requests a minute and client address on `/exchange`, `/revoke` and `/v1` together, per replica.',
+      ),
     sweep_batch: z
       .int()
       .min(1)
