@@ -11,6 +11,16 @@ export const END_CAUSES = [
   'mint_lost',
   'answer_lost',
   'task_timeout',
+  /** The agent was quarantined. */
+  'quarantine',
+  /** An operator ended all leases that match a selector. */
+  'revocation',
+  /** The catalogue no longer holds its agent, scope or task type. */
+  'catalogue',
+  /** The policies no longer permit it. */
+  'policy',
+  /** A retry with the same Idempotency-Key was given a new lease in its place. */
+  'superseded',
 ] as const;
 export type EndCause = (typeof END_CAUSES)[number];
 

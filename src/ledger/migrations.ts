@@ -13,6 +13,7 @@ export type Migration = {
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, file: '0001_records.sql', minReader: 1 },
   { version: 2, file: '0002_operations.sql', minReader: 2 },
+  { version: 3, file: '0003_end_causes.sql', minReader: 2 },
 ];
 
 /** The schema that this code was written for. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { KNOWN_VERSION } from '../../src/ledger/migrations.ts';
 import { readFile } from 'node:fs/promises';
 import pg from 'pg';
 import type { Finding } from '../../src/ledger/provision/finding.ts';
@@ -156,8 +157,9 @@ describe('doctor', () => {
     ],
     [
       'ledger_schema',
-      'delete from mayfly.schema_migration where version = 2',
-      `insert into mayfly.schema_migration (version, file, checksum, min_reader) values (2, '', '', 2)`,
+      `delete from mayfly.schema_migration where version = ${KNOWN_VERSION}`,
+      `insert into mayfly.schema_migration (version, file, checksum, min_reader)
+       values (${KNOWN_VERSION}, '', '', 1)`,
     ],
     ['ledger_login_app', 'alter role mayfly_app nologin', 'alter role mayfly_app login'],
     ['ledger_durable', 'select 1', 'select 1'],
