@@ -1,10 +1,12 @@
 import { createBackground } from './broker/background.ts';
 import type { Broker } from './broker/broker.ts';
+import type { BrokerParts } from './broker/parts.ts';
 import { createBroker } from './broker/create-broker.ts';
 import type { CatalogueProblem } from './catalogue/catalogue.ts';
 import { loadCatalogue } from './catalogue/load.ts';
 import { openCatalogue } from './catalogue/source.ts';
 import type { LiveCatalogue, Reloaded } from './catalogue/source.ts';
+import { armFailPoints } from './compose-fail-points.ts';
 import { openTargets } from './compose-targets.ts';
 import { missingSecrets } from './compose-secrets.ts';
 import { systemClock } from './foundation/clock.ts';
@@ -141,7 +143,7 @@ async function join(
   const installation = await ledger.installation();
   const backend = await connectBackend(settings.backend, { clock, ids, log });
   const targets = await openTargets(live.current(), secrets, installation, clock, log);
-  const broker = createBroker({
+  const parts: BrokerParts = {
     installation,
     catalogue: live,
     policies: () => live.compiled(),
@@ -162,12 +164,21 @@ async function join(
     log: log.child({ part: 'broker' }),
     metrics,
     background: createBackground(clock, log),
-  });
+  };
+  const broker = brokerOf(parts, settings.faults, log);
   const closers = [() => backend.stop(), () => targets.close(), () => ledger.close()];
   // A backend that does not answer must not keep the sweep from ending what is due.
   await Promise.race([backend.start(), clock.sleep(LOGIN_WAIT_MS)]);
-  const parts = { settings, live, log, metrics, broker };
-  return drive(parts, () => targets.follow(live.current()), closers);
+  const driven = { settings, live, log, metrics, broker };
+  return drive(driven, () => targets.follow(live.current()), closers);
+}
+
+/** Only a test of crashes arms anything; every other broker has no fail point in its way. */
+function brokerOf(parts: BrokerParts, faults: Settings['faults'], log: Log): Broker {
+  if (faults.length === 0) return createBroker(parts);
+  log.error({ faults }, 'FAULTS ARE ARMED: this broker harms itself, for a test of crashes');
+  const armed = armFailPoints(faults);
+  return armed.broker(createBroker(armed.parts(parts)));
 }
 
 type Driven = {

@@ -1,8 +1,9 @@
+import type { Fault } from '../foundation/fail-point.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import { SecretText } from '../foundation/secret-text.ts';
 import type { Environment } from './environment.ts';
-import { leavesLedgerOpen } from './forms.ts';
+import { isLoopback, leavesLedgerOpen } from './forms.ts';
 import type { SettingProblem } from './setting.ts';
 import * as table from './settings-table.ts';
 import { settingsReader } from './settings-reader.ts';
@@ -61,6 +62,8 @@ export type Settings = CatalogueSettings & {
   };
   readonly logLevel: string;
   readonly sweep: boolean;
+  /** Empty but in tests of crashes. */
+  readonly faults: readonly Fault[];
 };
 
 /** Kept apart from the settings, so that no log or answer takes them along. */
@@ -93,10 +96,43 @@ export function loadSettings(
       },
       logLevel: reader.required(table.LOG_LEVEL),
       sweep: reader.required(table.SWEEP),
+      faults: reader.optional(table.TEST_FAIL_POINTS) ?? [],
     };
+    refuseFaults(reader, settings);
     const named = reader.family(table.SECRET_FAMILY);
     return { settings, secrets: { ledgerUrl: url, ledgerOwnerUrl, named } };
   });
+}
+
+/**
+ * Faults are for brokers that stand alone on one machine: nothing that others use may be told to
+ * kill itself, whatever else is set.
+ */
+function refuseFaults(reader: SettingsReader, { publicUrl, listen, backend }: Settings): void {
+  const asked = reader.isSet(table.TEST_FAIL_POINTS);
+  if (!asked && !reader.isSet(table.ALLOW_FAULTS)) return;
+  if (asked && reader.optional(table.ALLOW_FAULTS) === undefined) {
+    reader.note(table.TEST_FAIL_POINTS, 'is set, but MAYFLY_ALLOW_FAULTS is not');
+  }
+  const apart =
+    isLoopback(listen.host ?? '') &&
+    listen.tls === undefined &&
+    isLocal(publicUrl) &&
+    isLocal(backend.address);
+  if (!apart) {
+    const setting = asked ? table.TEST_FAIL_POINTS : table.ALLOW_FAULTS;
+    reader.note(
+      setting,
+      'is set, but this broker, or its OpenBao, is not on loopback by plain http',
+    );
+  }
+}
+
+/** Undefined where the setting itself is wrong, which is reported already. */
+function isLocal(address: string | undefined): boolean {
+  if (address === undefined) return false;
+  const { protocol, hostname } = new URL(address);
+  return protocol === 'http:' && isLoopback(hostname);
 }
 
 /** Reads what `mayfly check` needs; what a broker needs besides may be missing. */

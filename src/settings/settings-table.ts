@@ -9,6 +9,7 @@ import {
   wholeNumber,
   words,
 } from './forms.ts';
+import { parseFaults } from '../foundation/fail-point.ts';
 import { setting } from './setting.ts';
 import type { Setting } from './setting.ts';
 
@@ -250,6 +251,23 @@ const PROVE = setting({
   parse: oneOf('1'),
 });
 
+export const TEST_FAIL_POINTS = setting({
+  name: 'MAYFLY_TEST_FAIL_POINTS',
+  meaning:
+    'For tests of crashes: fail points at which this broker kills, stops or hinders itself ' +
+    '(docs/reliability.md). Refused without MAYFLY_ALLOW_FAULTS, and always by a broker that ' +
+    'others can reach.',
+  remedy: 'Leave it out, unless this broker is there to be killed in a test on this machine.',
+  parse: parseFaults,
+});
+
+export const ALLOW_FAULTS = setting({
+  name: 'MAYFLY_ALLOW_FAULTS',
+  meaning: 'For tests of crashes: `yes-this-is-a-test` allows MAYFLY_TEST_FAIL_POINTS.',
+  remedy: 'Leave it out, unless this is a test.',
+  parse: oneOf('yes-this-is-a-test'),
+});
+
 /** A part of docs/settings.md. */
 export type SettingsSection = {
   readonly title: string;
@@ -280,4 +298,5 @@ export const SETTINGS_TABLE: readonly SettingsSection[] = [
   { title: "The minter's login to OpenBao", settings: Object.values(MINTER) },
   { title: "The reaper's login to OpenBao", settings: Object.values(REAPER) },
   { title: 'Commands', settings: [CLIENT_URL, CLIENT_TOKEN_FILE, BAO, PROVE] },
+  { title: 'Tests of crashes', settings: [TEST_FAIL_POINTS, ALLOW_FAULTS] },
 ];

@@ -50,6 +50,37 @@ function load(changes: Record<string, string | undefined> = {}) {
   return loaded.value;
 }
 
+describe('faults for tests of crashes', () => {
+  const alone = {
+    MAYFLY_PUBLIC_URL: 'http://127.0.0.1:8080',
+    MAYFLY_BACKEND_URL: 'http://127.0.0.1:8200',
+    MAYFLY_TEST_FAIL_POINTS: 'exchange.open_lease.after@2:kill',
+    MAYFLY_ALLOW_FAULTS: 'yes-this-is-a-test',
+  };
+
+  test('are taken where both settings are there, on loopback', () => {
+    const faults = load(alone).settings.faults;
+    expect(faults).toMatchObject([{ point: 'exchange.open_lease.after', nth: 2, action: 'kill' }]);
+  });
+
+  test('are refused without the second setting', () => {
+    expect(problems({ ...alone, MAYFLY_ALLOW_FAULTS: undefined })).toEqual([
+      'MAYFLY_TEST_FAIL_POINTS is set, but MAYFLY_ALLOW_FAULTS is not',
+    ]);
+  });
+
+  test.each([
+    { MAYFLY_PUBLIC_URL: 'https://mayfly.example' },
+    { MAYFLY_LISTEN_HOST: '0.0.0.0' },
+    { MAYFLY_BACKEND_URL: 'https://bao.example:8200' },
+  ])('are refused by a broker that others can reach: %j', (reachable) => {
+    const refusal = 'is set, but this broker, or its OpenBao, is not on loopback by plain http';
+    expect(problems({ ...alone, ...reachable })).toEqual([`MAYFLY_TEST_FAIL_POINTS ${refusal}`]);
+    const allowed = { ...alone, ...reachable, MAYFLY_TEST_FAIL_POINTS: undefined };
+    expect(problems(allowed)).toEqual([`MAYFLY_ALLOW_FAULTS ${refusal}`]);
+  });
+});
+
 describe('the settings of a broker', () => {
   test('are read, with defaults for what may be left out', () => {
     const { settings, secrets } = load();
@@ -72,6 +103,7 @@ describe('the settings of a broker', () => {
       },
       logLevel: 'info',
       sweep: true,
+      faults: [],
     });
     expect(secrets.ledgerUrl.reveal()).toBe(LEDGER);
     expect(secrets.ledgerOwnerUrl).toBeUndefined();
