@@ -4,8 +4,8 @@ import pg from 'pg';
 import type { Log } from '../foundation/log.ts';
 import { GRANTS_FILE, KNOWN_VERSION, MIGRATIONS, MIGRATIONS_FOLDER } from './migrations.ts';
 import type { Migration } from './migrations.ts';
-import { connectionConfig } from './postgres/ledger-address.ts';
 import type { LedgerAddress } from './postgres/ledger-address.ts';
+import { connectToPrimary } from './postgres/primary-client.ts';
 import { LedgerFault, translateError } from './postgres/translate-error.ts';
 import { judgeSchema } from './schema-state.ts';
 import type { SchemaState } from './schema-state.ts';
@@ -81,21 +81,19 @@ async function withConnection<Value>(
   address: LedgerAddress,
   work: (client: pg.Client) => Promise<Value>,
 ): Promise<Value> {
-  const client = new pg.Client({
-    ...connectionConfig(address),
-    statement_timeout: MIGRATION_STATEMENT_TIMEOUT_MS,
-    lock_timeout: MIGRATION_LOCK_TIMEOUT_MS,
-    query_timeout: MIGRATION_STATEMENT_TIMEOUT_MS + MIGRATION_LOCK_TIMEOUT_MS,
-  });
-  client.on('error', () => undefined);
+  let client: pg.Client | undefined;
   try {
-    await client.connect();
+    client = await connectToPrimary(address, {
+      statement_timeout: MIGRATION_STATEMENT_TIMEOUT_MS,
+      lock_timeout: MIGRATION_LOCK_TIMEOUT_MS,
+      query_timeout: MIGRATION_STATEMENT_TIMEOUT_MS + MIGRATION_LOCK_TIMEOUT_MS,
+    });
     return await work(client);
   } catch (error) {
     if (error instanceof MigrationRefused) throw error;
     throw translateError(error).error;
   } finally {
-    await client.end().catch(() => undefined);
+    await client?.end().catch(() => undefined);
   }
 }
 

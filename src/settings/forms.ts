@@ -77,24 +77,41 @@ export const webAddress: Parse<string> = (text) => {
 const VERIFYING_MODES = ['require', 'verify-ca', 'verify-full'];
 
 /**
- * `postgresql://user:password@host:port/database`. Whether the connection is safe depends on the
- * CA file too: see `leavesLedgerOpen`.
+ * `postgresql://user:password@host:port/database`, where several hosts with commas between them are
+ * the nodes of one cluster. Whether the connection is safe depends on the CA file too: see
+ * `leavesLedgerOpen`.
  */
 export const postgresAddress: Parse<SecretText> = (text) => {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !['postgresql:', 'postgres:'].includes(url.protocol)) {
-    return fail('is not a URL that begins with postgresql://');
+  for (const single of singleHosts(text)) {
+    const url = URL.canParse(single) ? new URL(single) : undefined;
+    if (!url || !['postgresql:', 'postgres:'].includes(url.protocol)) {
+      return fail('is not a URL that begins with postgresql://');
+    }
+    if (url.username === '' || url.pathname.length < 2) return fail('names no user or no database');
+    const wanted = url.searchParams.get('target_session_attrs') ?? 'primary';
+    if (wanted !== 'primary' && wanted !== 'read-write') {
+      return fail('may say target_session_attrs=read-write only: the ledger is always the primary');
+    }
   }
-  if (url.username === '' || url.pathname.length < 2) return fail('names no user or no database');
   return succeed(new SecretText(text));
 };
+
+/** libpq's list of hosts, which is no URL as others define it, as one address for each host. */
+function singleHosts(text: string): readonly string[] {
+  const [, before, hosts, behind] = /^([^/?#]*\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/s.exec(text) ?? [];
+  if (hosts === undefined) return [text];
+  return hosts.split(',').map((host) => `${before ?? ''}${host}${behind ?? ''}`);
+}
 
 /**
  * True where password and data would cross a network unencrypted without anybody having said so:
  * another machine, no authority to check it with, and no word about `sslmode`.
  */
 export function leavesLedgerOpen(address: SecretText, caFile: string | undefined): boolean {
-  const url = new URL(address.reveal());
+  return singleHosts(address.reveal()).some((single) => leavesHostOpen(new URL(single), caFile));
+}
+
+function leavesHostOpen(url: URL, caFile: string | undefined): boolean {
   const host = url.searchParams.get('host') ?? url.hostname;
   const mode = url.searchParams.get('sslmode');
   if (isLoopback(host) || host.startsWith('/') || host === '') return false;

@@ -83,7 +83,8 @@ export const CONFIG_DIR = setting({
 export const LEDGER_URL = setting({
   name: 'MAYFLY_LEDGER_URL',
   meaning:
-    'The ledger: `postgresql://user:password@host:port/database`, as its role for the application.',
+    'The ledger: `postgresql://user:password@host:port/database`, as its role for the application. ' +
+    'Several hosts, `a:5432,b:5432`, are the nodes of one cluster; the primary is found.',
   secret: true,
   remedy: 'Set it, or MAYFLY_LEDGER_URL_FILE, to postgresql://user:password@host:port/database.',
   parse: postgresAddress,

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { SecretText } from '../../src/foundation/secret-text.ts';
 import { LedgerUnreachable } from '../../src/ledger/ledger.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { connectLedger } from '../../src/ledger/postgres/connect-ledger.ts';
+import type { ConnectedLedger } from '../../src/ledger/postgres/connect-ledger.ts';
+import { asked, startStandby, waitForStandbys } from '../support/standby.ts';
+import type { Standby } from '../support/standby.ts';
 import { active, admitAll, AGENT, death, ids, minted, open } from './support/examples.ts';
 import { silent, startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
@@ -186,6 +190,27 @@ describe('a server that is no primary any more', () => {
     expect((await replica.lease(lease.id))?.state).toBe('revoking');
   });
 
+  test('F-REV-16: is not read either, on no connection that was open before', async () => {
+    const replica = ledger.connect('replica-6', { poolSize: 3 });
+    const lease = await active(replica);
+    // Three connections, all of them idle when the server changes.
+    await Promise.all([replica.now(), replica.now(), replica.now()]);
+    await ledger.query('alter system set default_transaction_read_only = on');
+    await ledger.query('select pg_reload_conf()');
+    await until(async () => (await outcome(() => replica.lease(lease.id))) === 'LedgerUnreachable');
+    for (const read of [
+      () => replica.now(),
+      () => replica.lease(lease.id),
+      () => replica.readForExchange(AGENT.id, 'x'),
+      () => replica.leases({}, 10, null),
+    ]) {
+      await expect(read()).rejects.toThrow(/not the primary/);
+    }
+    await writable('alter system reset default_transaction_read_only');
+    await writable('select pg_reload_conf()');
+    await until(async () => (await outcome(() => replica.lease(lease.id))) === 'done');
+  });
+
   async function writable(text: string): Promise<void> {
     const client = new pg.Client({
       connectionString: server.adminUrl(ledger.database).reveal(),
@@ -194,6 +219,83 @@ describe('a server that is no primary any more', () => {
     await client.connect();
     await client.query(text);
     await client.end();
+  }
+});
+
+describe('a primary that dies, with a standby beside it', () => {
+  let standby: Standby;
+  let replica: ConnectedLedger;
+  const folder = () => join(dirname(server.postgres.dataDir), 'standby');
+
+  beforeAll(async () => {
+    standby = await startStandby(server.adminUrl(ledger.database).reveal(), folder());
+    const { url } = ledger.administration.address('app');
+    const hosts = `127.0.0.1:${standby.postgres.port},127.0.0.1:${server.postgres.port}`;
+    const both = url.reveal().replace(`127.0.0.1:${server.postgres.port}`, hosts);
+    replica = connectLedger({
+      url: new SecretText(`${both}?target_session_attrs=read-write`),
+      poolSize: 3,
+      replica: 'replica-7',
+      claimSeconds: 15,
+      log: silent,
+    });
+  });
+  afterAll(async () => {
+    await replica?.close();
+    await standby?.postgres.stop();
+  });
+
+  test('F-REV-16: the standby, named first, is neither read nor written', async () => {
+    const lease = await active(replica);
+    expect(await ledger.query('select from mayfly.lease where id = $1', [lease.id])).toHaveLength(
+      1,
+    );
+    const byItself = connectLedger({
+      url: new SecretText(
+        ledger.administration
+          .address('app')
+          .url.reveal()
+          .replace(`:${server.postgres.port}`, `:${standby.postgres.port}`),
+      ),
+      poolSize: 1,
+      replica: 'replica-8',
+      claimSeconds: 15,
+      log: silent,
+    });
+    await expect(byItself.lease(lease.id)).rejects.toThrow(/not the primary/);
+    await byItself.close();
+  });
+
+  test('promoted, it is followed; the old primary, back and writable, is refused', async () => {
+    await waitForStandbys(server.adminUrl().reveal());
+    await until(async () => (await standbys()) === 1);
+    const kept = await active(replica);
+    server.postgres.kill('SIGKILL');
+    await server.postgres.exited;
+    await expect(replica.now()).rejects.toThrow(LedgerUnreachable);
+    // Not yet promoted: it has all, and is asked for nothing.
+    await expect(replica.lease(kept.id)).rejects.toThrow(/primary/);
+    await standby.promote();
+    expect((await replica.lease(kept.id))?.state).toBe('active');
+    await active(replica);
+
+    await asked(standby.url(), 'alter system reset synchronous_standby_names');
+    await server.restart();
+    await asked(server.adminUrl().reveal(), 'alter system reset synchronous_standby_names');
+    await asked(server.adminUrl().reveal(), 'select pg_reload_conf()');
+    standby.postgres.kill('SIGKILL');
+    await standby.postgres.exited;
+    await expect(replica.lease(kept.id)).rejects.toThrow(/primary/);
+    await expect(open(replica)).rejects.toThrow(LedgerUnreachable);
+    // One that knows nothing of the other believes it; that is why an old primary must be fenced.
+    expect(await ledger.connect('replica-9').now()).toBeInstanceOf(Date);
+  });
+
+  async function standbys(): Promise<number> {
+    const rows = await ledger.query(
+      "select from pg_stat_replication where state = 'streaming' and sync_state = 'sync'",
+    );
+    return rows.length;
   }
 });
 

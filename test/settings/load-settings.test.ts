@@ -167,6 +167,16 @@ describe('the settings of a broker', () => {
     ['MAYFLY_LEDGER_URL', 'mysql://a:b@h/d', 'is not a URL that begins with postgresql://'],
     ['MAYFLY_LEDGER_URL', 'postgresql://127.0.0.1/mayfly', 'names no user or no database'],
     ['MAYFLY_LEDGER_URL', 'postgresql://app@127.0.0.1', 'names no user or no database'],
+    [
+      'MAYFLY_LEDGER_URL',
+      'postgresql://app@127.0.0.1:1,::/d',
+      'is not a URL that begins with postgresql://',
+    ],
+    [
+      'MAYFLY_LEDGER_URL',
+      'postgresql://app@127.0.0.1/d?target_session_attrs=any',
+      'may say target_session_attrs=read-write only: the ledger is always the primary',
+    ],
     ['MAYFLY_LOG_LEVEL', 'INFO', 'must be one of debug, info, warn, error, silent'],
     ['MAYFLY_MIGRATE_ON_START', 'TRUE', 'must be true or false'],
     ['MAYFLY_TRUST_PROXY', 'loopback', 'must be a whole number from 0 to 8'],
@@ -276,6 +286,9 @@ describe('the ledger', () => {
     ).toEqual([]);
     expect(problems({ MAYFLY_LEDGER_URL: remote('?sslmode=verify-full') })).toEqual([]);
     expect(problems({ MAYFLY_LEDGER_URL: remote('?sslmode=prefer') })).toHaveLength(1);
+    const several = 'postgresql://app:p@127.0.0.1:5432,ledger-2.example:5432/mayfly';
+    expect(problems({ MAYFLY_LEDGER_URL: several })).toHaveLength(1);
+    expect(problems({ MAYFLY_LEDGER_URL: `${several}?sslmode=verify-full` })).toEqual([]);
   });
 
   test('may be in the clear where that was said, or on a socket', () => {

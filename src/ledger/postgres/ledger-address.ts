@@ -4,7 +4,11 @@ import type { SecretText } from '../../foundation/secret-text.ts';
 
 /** Where a ledger is and how to log in there. */
 export type LedgerAddress = {
-  /** `postgresql://user:password@host:port/database`, with `sslmode` and `host` as only options. */
+  /**
+   * `postgresql://user:password@host:port/database`. Several hosts, `a:5432,b:5432`, are the nodes of
+   * one cluster, of which the primary is found. Options: `sslmode`, `host`, and
+   * `target_session_attrs`, which may only say what is demanded anyway.
+   */
   readonly url: SecretText;
   /** PEM file of the authority that signs the server's certificate; switches TLS on. */
   readonly caFile?: string;
@@ -21,6 +25,11 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000;
 /** Milliseconds until a server that does not answer at all is given up; above the server's own. */
 const ANSWER_TIMEOUT_MS = 7_000;
 const DEFAULT_PORT = 5432;
+
+const OPTIONS = ['sslmode', 'host', 'target_session_attrs'];
+
+/** libpq's words for what we demand of every connection. */
+const DEMANDED = ['read-write', 'primary'];
 
 const VERIFYING_MODES = ['require', 'verify-ca', 'verify-full'];
 
@@ -44,12 +53,23 @@ const SESSION_OPTIONS = Object.entries(SESSION_SETTINGS)
   .join(' ');
 
 /**
- * What pg needs to connect. TLS always verifies certificate and host name: with the given
- * authority, or with the system's where the address says `sslmode=verify-full` (or `require`).
- * Throws an error that names the remedy and repeats nothing of the address.
+ * What pg needs to connect to the one server that the address names. TLS always verifies certificate
+ * and host name: with the given authority, or with the system's where the address says
+ * `sslmode=verify-full` (or `require`). Throws an error that names the remedy and repeats nothing of
+ * the address.
  */
 export function connectionConfig(address: LedgerAddress): ClientConfig {
-  const url = parse(address.url);
+  const [config, ...others] = connectionConfigs(address);
+  if (config !== undefined && others.length === 0) return config;
+  throw new Error('An address for administration names one host: the primary.');
+}
+
+/** The same for each of the hosts that the address names, in their order. */
+export function connectionConfigs(address: LedgerAddress): readonly ClientConfig[] {
+  return singleHosts(address.url.reveal()).map((text) => configOf(parse(text), address.caFile));
+}
+
+function configOf(url: URL, caFile: string | undefined): ClientConfig {
   const host = url.searchParams.get('host') ?? decodeURIComponent(url.hostname);
   return {
     host,
@@ -57,7 +77,7 @@ export function connectionConfig(address: LedgerAddress): ClientConfig {
     user: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),
     database: decodeURIComponent(url.pathname.slice(1)),
-    ssl: tls(url.searchParams.get('sslmode'), address.caFile),
+    ssl: tls(url.searchParams.get('sslmode'), caFile),
     application_name: 'mayfly',
     keepAlive: true,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -69,10 +89,17 @@ export function connectionConfig(address: LedgerAddress): ClientConfig {
   };
 }
 
-function parse(text: SecretText): URL {
+/** libpq's list of hosts, which is no URL as others define it, as one address for each host. */
+function singleHosts(text: string): readonly string[] {
+  const [, before, hosts, behind] = /^([^/?#]*\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/s.exec(text) ?? [];
+  if (hosts === undefined) return [text];
+  return hosts.split(',').map((host) => `${before ?? ''}${host}${behind ?? ''}`);
+}
+
+function parse(text: string): URL {
   let url: URL;
   try {
-    url = new URL(text.reveal());
+    url = new URL(text);
   } catch {
     throw new Error('The address of the ledger is not a URL: postgresql://user:password@host/db.');
   }
@@ -83,9 +110,16 @@ function parse(text: SecretText): URL {
     throw new Error('The address of the ledger names no user or no database.');
   }
   for (const option of url.searchParams.keys()) {
-    if (option !== 'sslmode' && option !== 'host') {
-      throw new Error('The address of the ledger may hold only the options sslmode and host.');
+    if (!OPTIONS.includes(option)) {
+      throw new Error(
+        'The address of the ledger may hold only the options sslmode, host and target_session_attrs.',
+      );
     }
+  }
+  if (!DEMANDED.includes(url.searchParams.get('target_session_attrs') ?? 'read-write')) {
+    throw new Error(
+      'The ledger is always its primary: target_session_attrs may only say read-write or primary.',
+    );
   }
   return url;
 }

@@ -1,6 +1,6 @@
 import type { CompiledQuery, PostgresQueryResult, RawBuilder } from 'kysely';
 import type { LedgerDatabase } from './ledger-database.ts';
-import type { LedgerSession } from './ledger-pool.ts';
+import type { LedgerSession } from './ledger-session.ts';
 
 /** What a transaction writes, complete before the first statement is sent. */
 export type Writes<Value> = {
