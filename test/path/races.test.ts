@@ -1,6 +1,26 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import {
+  BY_NAME_GRACE_MS,
+  MINT_WAIT_MS,
+  SETTLINGS_AT_A_TIME,
+  TELL_FOR_MS,
+} from '../../src/broker/margins.ts';
+import type { BrokerParts } from '../../src/broker/parts.ts';
+import type { Agent } from '../../src/catalogue/agent.ts';
+import type { Catalogue } from '../../src/catalogue/catalogue.ts';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
+import type { SecretText } from '../../src/foundation/secret-text.ts';
+import { LedgerUnreachable } from '../../src/ledger/ledger.ts';
+import type { EndLease, Ledger } from '../../src/ledger/ledger.ts';
+import type { Lease } from '../../src/ledger/lease.ts';
+import type { TargetAccess } from '../../src/target/target-access.ts';
+import { leasesOf } from './support/accounts.ts';
 import { canLogin, complete, exchange, grantOf, granted, until } from './support/agent.ts';
+import { isMint, startHttpBetween } from './support/http-between.ts';
+import type { HttpBetween } from './support/http-between.ts';
+import { movedClock } from './support/moved-clock.ts';
+import { ownBroker } from './support/own-broker.ts';
+import type { OwnBroker } from './support/own-broker.ts';
 import type { PathWorld } from './support/path-world.ts';
 import { startPathWorld } from './support/path-world.ts';
 import { scaled } from './support/scale.ts';
@@ -143,3 +163,225 @@ test('a mint that is under way at OpenBao when its task is completed leaves nobo
   await new Promise((resolve) => setTimeout(resolve, 2000));
   expect(await livingOf(tasks)).toEqual([]);
 }, 120_000);
+
+type How = Parameters<typeof ownBroker> extends [unknown, ...infer Rest] ? Rest : never;
+
+describe('inside one broker', () => {
+  const open: OwnBroker[] = [];
+  let bao: HttpBetween;
+
+  const own = async (...how: How) => {
+    const made = await ownBroker(path, ...how);
+    open.push(made);
+    return made;
+  };
+  let vanishing: Lease;
+
+  // Nobody else sweeps here, and a lease of 3 s must be left to the one test that is about it.
+  beforeAll(async () => {
+    await Promise.all([one, other, held].map((broker) => broker.stop()));
+    bao = await startHttpBetween('127.0.0.1', path.world.backend.port);
+    vanishing = (await (await own()).granted({ identifier: 'both-halves', ttl: 3 })).lease;
+  });
+
+  afterEach(async () => {
+    bao.pass();
+    await Promise.all(open.splice(0).map((broker) => broker.close()));
+  });
+
+  afterAll(async () => {
+    await bao?.down();
+  });
+
+  test('guard and prover frozen in their sessions: the caller waits no longer than it said', async () => {
+    const broker = await own();
+    const { task, lease } = await broker.granted({ identifier: 'frozen', ttl: 120 });
+    const backends = await path.oracle.target(
+      "select pid from pg_stat_activity where usename in ('mayfly_guard', 'mayfly_prover')",
+    );
+    const signal = (name: NodeJS.Signals) => {
+      for (const { pid } of backends) process.kill(Number(pid), name);
+    };
+    expect(backends.length).toBeGreaterThanOrEqual(2);
+    signal('SIGSTOP');
+    try {
+      const started = performance.now();
+      const ended = await broker.complete(task.id, 0.5);
+      expect(performance.now() - started).toBeLessThan(2_000);
+      expect(ended).toMatchObject({ ok: true, value: { allDead: false } });
+    } finally {
+      signal('SIGCONT');
+    }
+    await until('dead', 5, async () => !(await path.oracle.roleExists(lease.credentialName)));
+  });
+
+  test('a mint that activates after nobody could be told that it was given up is ended', async () => {
+    const clock = movedClock();
+    let ledgerHears = false;
+    const fence = ({ ledger }: BrokerParts) => ({
+      ledger: {
+        ...ledger,
+        endLease: (end: EndLease) =>
+          ledgerHears ? ledger.endLease(end) : Promise.reject(new LedgerUnreachable('lost')),
+      },
+    });
+    const broker = await own(fence, { clock, backendUrl: bao.url });
+    let minted: () => void = () => undefined;
+    let release: () => void = () => undefined;
+    const reached = new Promise<void>((resolve) => (minted = resolve));
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    bao.decide = async (call, on) => {
+      const reply = await on();
+      if (isMint(call)) {
+        minted();
+        await gate;
+      }
+      return reply;
+    };
+    const answer = broker.exchange({ identifier: 'late-mint', ttl: 120 });
+    await reached;
+    clock.advance(MINT_WAIT_MS);
+    expect(await answer).toMatchObject({ ok: false, failure: { reason: 'mint_unknown' } });
+    // Longer than the ledger is tried to be told.
+    for (let told = 0; told <= TELL_FOR_MS; told += TELL_FOR_MS / 2) {
+      clock.advance(TELL_FOR_MS / 2);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+    const state = async () => (await leasesOf(path, 'late-mint'))[0]?.state;
+    expect(await state()).toBe('minting');
+    ledgerHears = true;
+    release();
+    await until('settled', 5, async () => (await state()) === 'settled');
+    expect((await leasesOf(path, 'late-mint'))[0]).toMatchObject({
+      mint_outcome: 'minted',
+      end_cause: 'mint_unknown',
+    });
+  });
+
+  test('the task was opened by another exchange after this one had looked: planned again', async () => {
+    let looks = 0;
+    const broker = await own(({ ledger }) => ({
+      ledger: {
+        ...ledger,
+        readForExchange: async (...asked: Parameters<Ledger['readForExchange']>) => {
+          const facts = await ledger.readForExchange(...asked);
+          looks += 1;
+          if (looks === 1) {
+            await broker.granted({ identifier: 'meanwhile', details: { max_ttl: 60 } });
+          }
+          return facts;
+        },
+      },
+    }));
+    const late = await broker.granted({ identifier: 'meanwhile' });
+    // Its own two, and that of the other.
+    expect(looks).toBe(3);
+    expect(late.expiresInSeconds).toBeLessThanOrEqual(60);
+    expect(late.lease.deadline.getTime()).toBeLessThanOrEqual(late.task.deadline.getTime());
+  });
+
+  test('a catalogue that came into force while the token was verified decides', async () => {
+    let newer: Catalogue | undefined;
+    const withAgent = (catalogue: Catalogue, edit: (agent: Agent) => Agent | undefined) => {
+      const agents = new Map(catalogue.agents);
+      const agent = edit(agents.get('invoice-reconciler') as Agent);
+      if (agent) agents.set(agent.id, agent);
+      else agents.delete('invoice-reconciler');
+      return { ...catalogue, agents };
+    };
+    let edit: (agent: Agent) => Agent | undefined = () => undefined;
+    const broker = await own(({ authenticator, catalogue }) => ({
+      catalogue: { current: () => newer ?? catalogue.current() },
+      authenticator: {
+        ...authenticator,
+        agent: async (shown: SecretText) => {
+          const known = await authenticator.agent(shown);
+          newer = withAgent(catalogue.current(), edit);
+          return known;
+        },
+      },
+    }));
+    expect(await broker.exchange({ identifier: 'reloaded' })).toMatchObject({
+      failure: { reason: 'unmapped_identity' },
+    });
+    edit = (agent) => ({ ...agent, ends: '2020-01-01' });
+    expect(await broker.exchange({ identifier: 'reloaded' })).toMatchObject({
+      failure: { reason: 'agent_ended' },
+    });
+  });
+
+  test('skew is that between target and ledger, whatever clock the broker has', async () => {
+    const broker = await own(undefined, { clock: movedClock(3_600_000) });
+    const ready = await broker.broker.readiness();
+    const skew = /clock skew (-?[\d.]+) s/.exec(ready.targets[0]?.detail ?? '')?.[1];
+    expect(Math.abs(Number(skew))).toBeLessThan(1);
+  });
+
+  test('a user that both halves of a pass end at once has not risen from the dead', async () => {
+    let endedByName: () => void = () => undefined;
+    const byName = new Promise<void>((resolve) => (endedByName = resolve));
+    let reported: (lease: Lease | null) => void = () => undefined;
+    const looked = new Promise<Lease | null>((resolve) => (reported = resolve));
+    const broker = await own(({ ledger, targets }) => ({
+      ledger: {
+        ...ledger,
+        // The ledger's half begins when the name is ended, and is done when its end is reported.
+        claimDue: async (limit: number) => {
+          await byName;
+          return ledger.claimDue(limit);
+        },
+        leaseByName: async (name: string) => {
+          await until('recorded', 5, async () => {
+            const lease = await ledger.leaseByName(name);
+            return lease !== null && /revoked|settled/.test(lease.state);
+          });
+          const lease = await ledger.leaseByName(name);
+          reported(lease);
+          return lease;
+        },
+      },
+      targets: { ...targets, access: (name: string) => watched(targets.access(name)) },
+    }));
+    const watched = (access: TargetAccess | undefined): TargetAccess | undefined =>
+      access && {
+        ...access,
+        guard: {
+          ...access.guard,
+          end: async (names: readonly string[]) => {
+            const endings = await access.guard.end(names);
+            endedByName();
+            return endings;
+          },
+        },
+      };
+    const due = vanishing.deadline.getTime() + BY_NAME_GRACE_MS + 200 - Date.now();
+    await new Promise((resolve) => setTimeout(resolve, due));
+    const pass = await broker.broker.sweep();
+    expect(pass.endedByName).toBe(1);
+    expect((await looked)?.id).toBe(vanishing.id);
+    await broker.parts.background.drain(5_000);
+    expect(await broker.metric('mayfly_resurrected_total')).toBe(0);
+  }, 30_000);
+
+  test('settling asks an OpenBao that is away no more often than it asks at a time', async () => {
+    const broker = await own(undefined, { backendUrl: bao.url });
+    const leases = SETTLINGS_AT_A_TIME * 3;
+    let taskId = '';
+    for (let n = 0; n < leases; n++) {
+      taskId = (await broker.granted({ identifier: 'many', ttl: 120 })).task.id;
+    }
+    const before = bao.calls.length;
+    bao.decide = () => 'cut';
+    const ended = await broker.complete(taskId, 10);
+    expect(ended).toMatchObject({ ok: true, value: { allDead: true } });
+    await broker.parts.background.drain(10_000);
+    const asked = bao.calls.slice(before).map(({ path: called }) => called);
+    expect(asked.length).toBeGreaterThan(0);
+    expect(asked.length).toBeLessThanOrEqual(SETTLINGS_AT_A_TIME);
+    bao.pass();
+    await until('settled', 15, async () => {
+      await broker.broker.sweep();
+      return (await leasesOf(path, 'many')).every(({ state }) => state === 'settled');
+    });
+  }, 30_000);
+});
