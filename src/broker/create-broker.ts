@@ -1,13 +1,13 @@
 import { failure } from '../foundation/failure.ts';
 import { fail } from '../foundation/result.ts';
+import { createBacklog } from './backlog.ts';
 import type { Broker, Readiness } from './broker.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
 import { countInTime } from './count-in-time.ts';
 import { exchange } from './exchange.ts';
 import type { BrokerParts } from './parts.ts';
 import { readiness } from './readiness.ts';
-import { revokeDue } from './revoke-due.ts';
-import type { UnderWay } from './revoke-due.ts';
+import { nothingUnderWay, revokeDue } from './revoke-due.ts';
 import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
 import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
 
@@ -15,11 +15,12 @@ import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
 const STOPPING_RETRY_SECONDS = 2;
 
 /** Joins the use cases with their parts: what both drivers, http and sweep, call. */
-export function createBroker(parts: BrokerParts): Broker {
+export function createBroker(given: Omit<BrokerParts, 'backlog'>): Broker {
+  const parts: BrokerParts = { ...given, backlog: createBacklog() };
   let stopping = false;
   // As the sweep last counted them: counting all leases is too dear for every probe.
   let lastCounts: Readiness['late'] = null;
-  const underWay: UnderWay = { looking: new Set(), asking: false };
+  const underWay = nothingUnderWay();
   return {
     authenticator: parts.authenticator,
     exchange: async (request) =>
@@ -52,6 +53,7 @@ export function createBroker(parts: BrokerParts): Broker {
     }),
     async stop(graceMs) {
       stopping = true;
+      underWay.inHand.stopping = true;
       const drained = await parts.background.drain(graceMs);
       const handedOver = await parts.ledger.releaseClaims().catch(() => 0);
       parts.log.info({ drained, handedOver }, 'stopped');

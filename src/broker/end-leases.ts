@@ -14,17 +14,19 @@ import { endAtBackend } from './settle-leases.ts';
  * at its target, the prover looks, and what was seen is committed as evidence. What did not die
  * keeps its reason and its next attempt. Repeating it changes nothing (invariant I5).
  *
- * Answers the leases that moved to `revoked` now. Rejects with LedgerUnreachable where their
+ * Answers the leases that moved to `revoked` now; with `settledBy: 'anyone'` this replica does not
+ * keep them for itself to settle. Rejects with LedgerUnreachable where their
  * evidence could not be committed; the names are ended all the same.
  */
 export async function endLeases(
   parts: BrokerParts,
   leases: readonly Lease[],
+  settledBy: 'us' | 'anyone' = 'us',
 ): Promise<readonly Lease[]> {
   const fenced = leases.filter((lease) => lease.state === 'revoking');
   const byTarget = grouped(fenced, (lease) => lease.snapshot.target);
   const died = await Promise.all(
-    [...byTarget].map(([target, group]) => endAtTarget(parts, target, group)),
+    [...byTarget].map(([target, group]) => endAtTarget(parts, target, group, settledBy)),
   );
   return died.flat();
 }
@@ -33,13 +35,16 @@ async function endAtTarget(
   parts: BrokerParts,
   target: string,
   leases: readonly Lease[],
+  settledBy: 'us' | 'anyone',
 ): Promise<readonly Lease[]> {
   const access = parts.targets.access(target);
   const proven = access ? leases.filter((lease) => lease.snapshot.proof === 'target') : [];
   const onBackendsWord = leases.filter((lease) => !proven.includes(lease));
   const [byGuard, byBackend] = await Promise.all([
     access
-      ? Promise.all(chunks(proven).map((chunk) => endByGuard(parts, target, access, chunk)))
+      ? Promise.all(
+          chunks(proven).map((chunk) => endByGuard(parts, { target, access, settledBy }, chunk)),
+        )
       : [],
     endByBackend(parts, onBackendsWord),
   ]);
@@ -53,13 +58,18 @@ function chunks(leases: readonly Lease[]): readonly (readonly Lease[])[] {
   );
 }
 
+type Place = {
+  readonly target: string;
+  readonly access: TargetAccess;
+  readonly settledBy: 'us' | 'anyone';
+};
+
 async function endByGuard(
   parts: BrokerParts,
-  target: string,
-  access: TargetAccess,
+  place: Place,
   leases: readonly Lease[],
 ): Promise<readonly Lease[]> {
-  const seen = await endAndLook(access, leases);
+  const seen = await endAndLook(place.access, leases);
   const deaths: Death[] = [];
   const late: Lateness[] = [];
   for (const lease of leases) {
@@ -77,7 +87,7 @@ async function endByGuard(
       late.push(lateness(parts, lease, verdict.reason, verdict.oid));
     }
   }
-  return commit(parts, target, deaths, late);
+  return commit(parts, place, deaths, late);
 }
 
 async function verdictOn(parts: BrokerParts, lease: Lease, seen: Seen): Promise<Verdict> {
@@ -163,7 +173,8 @@ async function endByBackend(
     retryInMs: retryMs,
     targetOid: null,
   }));
-  const died = await commit(parts, leases[0]?.snapshot.target ?? '', deaths, late);
+  const target = leases[0]?.snapshot.target ?? '';
+  const died = await commit(parts, { target, settledBy: 'us' }, deaths, late);
   const settled = await parts.ledger.recordSettled(
     died.map((lease) => lease.id),
     'revoked at the backend',
@@ -188,13 +199,13 @@ function lateness(
 
 async function commit(
   parts: BrokerParts,
-  target: string,
+  { target, settledBy }: Pick<Place, 'target' | 'settledBy'>,
   deaths: readonly Death[],
   late: readonly Lateness[],
 ): Promise<readonly Lease[]> {
   late.forEach(() => parts.metrics.late(target));
   const [died] = await Promise.all([
-    deaths.length > 0 ? parts.ledger.recordDeaths(deaths) : [],
+    deaths.length > 0 ? parts.ledger.recordDeaths(deaths, settledBy) : [],
     late.length > 0 ? parts.ledger.recordLate(late) : undefined,
   ]);
   for (const lease of died) countDeath(parts, lease);

@@ -1,22 +1,27 @@
 import type { Lease } from '../ledger/lease.ts';
 import { parseName } from '../target/credential-name.ts';
 import type { TargetAccess } from '../target/target-access.ts';
+import { isFlooded } from './end-due.ts';
 import { isDead } from './end-until-dead.ts';
 import { BY_NAME_GRACE_MS, NAMES_PER_CALL, NAMES_PER_PASS, SAME_ENDING_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
+import type { UnderWay } from './revoke-due.ts';
 
 /**
  * Asks every guard for names past their own deadline and ends them: neither the ledger nor
  * OpenBao is needed, so that a lost or unreachable one keeps nothing alive (invariant I4). A user
- * found under a lease that is closed already is counted and alarmed. `looking` holds the targets
- * that an earlier call is still asking: a frozen one is asked once, not once a second.
+ * found under a lease that is closed already is counted and alarmed. A target that an earlier call
+ * is still asking is left out, so that a frozen one is asked once, not once a second; so is one for
+ * which the ledger has just named more than can be ended, since these are the same names.
  */
 export async function endOverdueNames(
   parts: BrokerParts,
-  looking: Set<string>,
+  { looking, inHand }: Pick<UnderWay, 'looking' | 'inHand'>,
   tally: { endedByName: number },
 ): Promise<void> {
-  const targets = parts.targets.names().filter((target) => !looking.has(target));
+  const targets = parts.targets
+    .names()
+    .filter((target) => !looking.has(target) && !isFlooded(parts, inHand, target));
   await Promise.all(
     targets.map(async (target) => {
       const access = parts.targets.access(target);

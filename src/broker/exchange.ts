@@ -99,6 +99,9 @@ async function decideAndGrant(
   const ask = findAsk(catalogue, caller.agent, request.scope, declared.value);
   if (!ask.ok) return deny(parts, progress, ask.failure);
   progress.ask = ask.value;
+  // Nothing was decided yet, so there is nothing to record: ask again when the storm is over.
+  const flooded = parts.backlog.refusal(ask.value.target.name);
+  if (flooded) return fail(flooded);
 
   const attempt = () => planAndOpen(parts, engine, progress, ask.value, request.ttlSeconds);
   let opened = await attempt();

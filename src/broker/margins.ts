@@ -48,6 +48,24 @@ export const RETRY_LONGEST_MS = 10_000;
 /** Names in one call of the guard: batches of 20 measured best (docs/decisions). */
 export const NAMES_PER_CALL = 20;
 
+/**
+ * Batches that the sweep has in hand at one target at a time: while one is ended there, the other
+ * is claimed or recorded in the ledger. They share `sweep_batch`.
+ */
+export const ENDING_HANDS = 2;
+
+/**
+ * Milliseconds after a claim that left some behind, in which its target counts as flooded: names
+ * past their deadline are then not looked for, since the ledger names more than can be ended.
+ */
+export const FLOOD_FRESH_MS = 2_000;
+
+/** Dead leases that the sweep claims at a time to settle them. */
+export const SETTLINGS_PER_CLAIM = 100;
+
+/** Seconds after which an exchange that was refused for the backlog is worth another try. */
+export const BACKLOG_RETRY_SECONDS = 2;
+
 /** Settlings under way at a time: OpenBao does one thing at a time per database config. */
 export const SETTLINGS_AT_A_TIME = 4;
 

@@ -9,6 +9,7 @@ import type { BackendProbe, Minter, Reaper } from '../mint/backend.ts';
 import type { PolicyEngine } from '../policy/decision.ts';
 import type { TargetAccess } from '../target/target-access.ts';
 import type { Background } from './background.ts';
+import type { Backlog } from './backlog.ts';
 
 /** The targets that this replica can look into. */
 export type Targets = {
@@ -34,4 +35,5 @@ export type BrokerParts = {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly background: Background;
+  readonly backlog: Backlog;
 };

@@ -1,30 +1,27 @@
 import { LedgerUnreachable } from '../ledger/ledger.ts';
-import type { Lease } from '../ledger/lease.ts';
+import type { DueTarget } from '../ledger/ledger.ts';
 import type { SweepPass } from './broker.ts';
-import { endLeases } from './end-leases.ts';
+import { endDue, nothingInHand, settleDue } from './end-due.ts';
+import type { InHand, Tally as DueTally } from './end-due.ts';
 import { endOverdueNames } from './end-overdue-names.ts';
-import { NAMES_PER_CALL, PASS_WAIT_MS, RESIDUES_PER_PASS, TASKS_PER_PASS } from './margins.ts';
-import { grouped } from './grouped.ts';
+import { PASS_WAIT_MS, RESIDUES_PER_PASS, TASKS_PER_PASS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { retryResidue } from './retry-residue.ts';
-import { settleLeases } from './settle-leases.ts';
 
-/** `settling`: dead leases whose settling was begun. */
-type Tally = {
-  claimed: number;
-  died: number;
-  settling: number;
-  tasksTimedOut: number;
-  endedByName: number;
-};
+type Tally = DueTally & { tasksTimedOut: number; endedByName: number };
 
-/** What earlier passes of this process are still at, since it hangs: it is not begun again. */
+/** What earlier passes of this process are still at: it is not begun again. */
 export type UnderWay = {
   /** Targets that are being asked for names. */
   readonly looking: Set<string>;
+  readonly inHand: InHand;
   /** The ledger is being asked. */
   asking: boolean;
 };
+
+export function nothingUnderWay(): UnderWay {
+  return { looking: new Set(), inHand: nothingInHand(), asking: false };
+}
 
 /**
  * One bounded pass of the sweep: what the ledger says is due, and, without the ledger's help, the
@@ -35,14 +32,14 @@ export type UnderWay = {
 export async function revokeDue(parts: BrokerParts, underWay: UnderWay): Promise<SweepPass> {
   const tally: Tally = { claimed: 0, died: 0, settling: 0, tasksTimedOut: 0, endedByName: 0 };
   await Promise.all([
-    waitBounded(parts, 'ledger', [askLedger(parts, underWay, tally)]),
-    waitBounded(parts, 'names', [endOverdueNames(parts, underWay.looking, tally)]),
+    waitBounded(parts, 'ledger', askLedger(parts, underWay, tally)),
+    waitBounded(parts, 'names', endOverdueNames(parts, underWay, tally)),
   ]);
-  const { claimed, died, settling } = tally;
+  const { claimed, died } = tally;
   return {
     ...tally,
-    late: Math.max(0, claimed - died - settling),
-    more: claimed >= batch(parts),
+    late: Math.max(0, claimed - died),
+    more: tally.tasksTimedOut >= TASKS_PER_PASS,
   };
 }
 
@@ -50,10 +47,17 @@ async function askLedger(parts: BrokerParts, underWay: UnderWay, tally: Tally): 
   if (underWay.asking) return;
   underWay.asking = true;
   const sides = await Promise.allSettled([
-    endWhatLedgerSays(parts, tally),
+    endWhatLedgerSays(parts, underWay.inHand, tally),
     markTimedOutTasks(parts, tally),
   ]);
   underWay.asking = false;
+  complain(parts, sides);
+  const begun = sides[0].status === 'fulfilled' ? sides[0].value : [];
+  complain(parts, await Promise.allSettled(begun));
+}
+
+/** An unreachable ledger is worth a line; what nobody expected is thrown. */
+function complain(parts: BrokerParts, sides: readonly PromiseSettledResult<unknown>[]): void {
   const faults = sides.filter((side) => side.status === 'rejected');
   const unexpected = faults.find(({ reason }) => !(reason instanceof LedgerUnreachable));
   if (unexpected) throw unexpected.reason;
@@ -64,55 +68,39 @@ async function markTimedOutTasks(parts: BrokerParts, tally: Tally): Promise<void
   tally.tasksTimedOut = await parts.ledger.endTimedOutTasks(TASKS_PER_PASS);
 }
 
-function batch(parts: BrokerParts): number {
-  return parts.catalogue.current().limits.sweep_batch;
-}
-
-async function endWhatLedgerSays(parts: BrokerParts, tally: Tally): Promise<void> {
-  const due = await parts.ledger.claimDue(batch(parts));
-  tally.claimed = due.length;
-  // Book-keeping goes on behind the pass: nobody's death waits for OpenBao.
-  const dead = due.filter((lease) => lease.state === 'revoked');
-  tally.settling = dead.length;
-  parts.background.run('settle', () => settleLeases(parts, dead));
-  parts.background.run('residue', () => retryResidue(parts, RESIDUES_PER_PASS));
-  const living = due.filter((lease) => lease.state === 'revoking');
-  await waitBounded(
-    parts,
-    'sweep',
-    perTarget(living).map((group) => killThenSettle(parts, group, tally)),
-  );
-}
-
-/** Groups small enough that one poisoned name delays few others. */
-function perTarget(leases: readonly Lease[]): readonly (readonly Lease[])[] {
-  const groups: Lease[][] = [];
-  for (const group of grouped(leases, (lease) => lease.snapshot.target).values()) {
-    for (let at = 0; at < group.length; at += NAMES_PER_CALL) {
-      groups.push(group.slice(at, at + NAMES_PER_CALL));
-    }
-  }
-  return groups;
-}
-
-async function killThenSettle(
+/** Begins what is due at each target; what was begun may take longer than this pass. */
+async function endWhatLedgerSays(
   parts: BrokerParts,
-  leases: readonly Lease[],
+  inHand: InHand,
   tally: Tally,
-): Promise<void> {
-  const died = await endLeases(parts, leases);
-  tally.died += died.length;
-  if (died.length > 0) parts.background.run('settle', () => settleLeases(parts, died));
+): Promise<readonly Promise<void>[]> {
+  const limit = parts.catalogue.current().limits.revocation_backlog;
+  const due = await parts.ledger.dueTargets(limit + 1);
+  parts.backlog.counted(due, limit);
+  parts.background.run('residue', () => retryResidue(parts, RESIDUES_PER_PASS));
+  beginSettling(parts, inHand, due, tally);
+  const ending = due
+    .filter(({ toEnd }) => toEnd)
+    .map(({ target }) => endDue(parts, inHand, target, tally));
+  for (const work of ending) parts.background.run('sweep', () => work);
+  return ending;
 }
 
-async function waitBounded(
+/** Book-keeping goes on behind the pass: nobody's death waits for OpenBao. */
+function beginSettling(
   parts: BrokerParts,
-  what: string,
-  work: readonly Promise<void>[],
-): Promise<void> {
-  const all = Promise.all(work);
-  parts.background.run(what, () => all);
+  inHand: InHand,
+  due: readonly DueTarget[],
+  tally: Tally,
+): void {
+  for (const { target } of due.filter(({ toSettle }) => toSettle)) {
+    parts.background.run('settle', () => settleDue(parts, inHand, target, tally));
+  }
+}
+
+async function waitBounded(parts: BrokerParts, what: string, work: Promise<void>): Promise<void> {
+  parts.background.run(what, () => work);
   const waited = new AbortController();
-  await Promise.race([all, parts.clock.sleep(PASS_WAIT_MS, waited.signal)]);
+  await Promise.race([work, parts.clock.sleep(PASS_WAIT_MS, waited.signal)]);
   waited.abort();
 }

@@ -16,7 +16,15 @@ export const Limits = z
       .min(1)
       .max(5000)
       .default(200)
-      .describe('Due leases that one pass of the sweep claims at most.'),
+      .describe('Due leases that the sweep of one replica has in hand at one target at most.'),
+    revocation_backlog: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(2000)
+      .describe(
+        'Leases at one target that are due and not dead; while there are more, nothing is minted there.',
+      ),
     endings_per_target: z
       .int()
       .min(1)

@@ -64,6 +64,7 @@ export const FAILURE_REASONS = [
   'backend_unreachable',
   'ledger_unreachable',
   'target_unreachable',
+  'revocation_backlog',
   'stopping',
   'internal',
 ] as const;

@@ -108,6 +108,7 @@ export const WIRE_ERRORS: Table = {
   backend_unreachable: unavailable('Backend out of reach'),
   ledger_unreachable: unavailable('Ledger out of reach'),
   target_unreachable: unavailable('Target out of reach'),
+  revocation_backlog: unavailable('Too much to be ended first'),
   stopping: unavailable('Stopping'),
   internal: wire('server_error', 500, 500, 'Internal error'),
 };

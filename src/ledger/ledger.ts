@@ -119,6 +119,19 @@ export type Lateness = {
   readonly targetOid: number | null;
 };
 
+/** `end`: what may live is to die. `settle`: what is dead is to be settled with the backend. */
+export type DueWork = 'end' | 'settle';
+
+/** What waits at one target. */
+export type DueTarget = {
+  readonly target: string;
+  /** Leases past their deadline or fenced, and not dead; claimed ones too. Counted up to a limit. */
+  readonly backlog: number;
+  /** Something can be claimed now. */
+  readonly toEnd: boolean;
+  readonly toSettle: boolean;
+};
+
 export type LeaseFilter = {
   readonly states?: readonly LeaseState[];
   readonly agentId?: string;
@@ -197,16 +210,22 @@ export type Ledger = {
   endLease(end: EndLease): Promise<Lease | null>;
   /** Marks tasks past their deadline as ended; answers how many. Bounded by `limit`. */
   endTimedOutTasks(limit: number): Promise<number>;
+  /** The targets at which something waits; their backlogs are counted up to `countUpTo`. */
+  dueTargets(countUpTo: number): Promise<readonly DueTarget[]>;
   /**
-   * Claims, longest due first, what is due and unclaimed: leases past their deadline (fenced
-   * here, cause `deadline`), `minting` ones past their mint deadline (fenced, `mint_lost`),
-   * `revoking` ones, and `revoked` ones that are to be settled, each when its next attempt is due.
+   * Claims what is due and unclaimed at one target, each when its next attempt is due. `end`: leases
+   * past their deadline (fenced here, cause `deadline`), `minting` ones past their mint deadline
+   * (fenced, `mint_lost`) and `revoking` ones; the target's agents take turns, each with its longest
+   * due first. `settle`: `revoked` ones, longest due first. May answer fewer than there are.
    */
-  claimDue(limit: number): Promise<readonly Lease[]>;
+  claimDue(work: DueWork, target: string, limit: number): Promise<readonly Lease[]>;
   /** Claims settled leases whose residue is to be tried again. */
   claimResidue(limit: number): Promise<readonly Lease[]>;
-  /** `revoking` to `revoked`, with evidence; answers those that moved now, claimed by this replica. */
-  recordDeaths(deaths: readonly Death[]): Promise<readonly Lease[]>;
+  /**
+   * `revoking` to `revoked`, with evidence; answers those that moved now. Who settles them: this
+   * replica, which then has the claim (the default), or whoever claims them first.
+   */
+  recordDeaths(deaths: readonly Death[], settledBy?: 'us' | 'anyone'): Promise<readonly Lease[]>;
   /** `revoked` to `settled`; `note` says on whose word. */
   recordSettled(leaseIds: readonly string[], note: string): Promise<readonly Lease[]>;
   /** The residue of a settled lease is gone, or changed. */

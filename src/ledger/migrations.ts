@@ -14,6 +14,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, file: '0001_records.sql', minReader: 1 },
   { version: 2, file: '0002_operations.sql', minReader: 2 },
   { version: 3, file: '0003_end_causes.sql', minReader: 2 },
+  { version: 4, file: '0004_due_by_target.sql', minReader: 2 },
 ];
 
 /** The schema that this code was written for. */

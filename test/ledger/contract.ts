@@ -8,10 +8,12 @@ import {
   active,
   admission,
   AGENT,
+  claimAll,
   death,
   ids,
   inSeconds,
   minted,
+  newLease,
   open,
   value,
 } from './support/examples.ts';
@@ -44,6 +46,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
   });
 
   const agent = () => ({ id: `agent-${ids.uuid()}`, owner: 'finance-platform team' });
+  const at = (target: string) => ({ snapshot: { ...newLease(new Date(0)).snapshot, target } });
   const kinds = async (of: Parameters<Ledger['events']>[0]) =>
     (await first.events(of)).map(({ kind }) => kind);
 
@@ -216,7 +219,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
         endCause: 'mint_unknown',
         claimOwner: null,
       });
-      expect((await second.claimDue(1_000)).map(({ id }) => id)).toContain(lease.id);
+      expect((await claimAll(second, 1_000)).map(({ id }) => id)).toContain(lease.id);
     });
 
     test('without a backend lease id or hash nothing is ever active (I1)', async () => {
@@ -401,7 +404,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       expect(
         (await kinds({ leaseId: lease.id })).filter((kind) => kind === 'lease.late'),
       ).toHaveLength(2);
-      expect((await second.claimDue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
+      expect((await claimAll(second, 1_000)).map(({ id }) => id)).not.toContain(lease.id);
     });
 
     test('another replica keeps its claim', async () => {
@@ -455,7 +458,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       const lost = await open(first, { lease: deadlineIn(3_000) });
       const fine = await active(first, { lease: deadlineIn(3_000) });
       await world.shiftClock(31);
-      const claimed = new Map((await second.claimDue(1_000)).map((lease) => [lease.id, lease]));
+      const claimed = new Map((await claimAll(second, 1_000)).map((lease) => [lease.id, lease]));
       await world.shiftClock(0);
       expect(claimed.get(late.id)).toMatchObject({ state: 'revoking', endCause: 'deadline' });
       expect(claimed.get(lost.lease.id)).toMatchObject({
@@ -474,9 +477,9 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
     test('a claim lapses, and another replica takes over', async () => {
       const lease = await active(first);
       await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
-      expect((await second.claimDue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
+      expect((await claimAll(second, 1_000)).map(({ id }) => id)).not.toContain(lease.id);
       await world.shiftClock(16);
-      const taken = (await second.claimDue(1_000)).find(({ id }) => id === lease.id);
+      const taken = (await claimAll(second, 1_000)).find(({ id }) => id === lease.id);
       await world.shiftClock(0);
       expect(taken).toMatchObject({ state: 'revoking', claimOwner: SECOND });
     });
@@ -486,7 +489,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       const minting = await open(first);
       await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
       expect(await first.releaseClaims()).toBeGreaterThanOrEqual(1);
-      expect((await second.claimDue(1_000)).map(({ id }) => id)).toContain(lease.id);
+      expect((await claimAll(second, 1_000)).map(({ id }) => id)).toContain(lease.id);
       expect((await first.lease(minting.lease.id))?.claimOwner).toBe(FIRST);
     });
 
@@ -496,25 +499,76 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       await first.releaseClaims();
       const [dead] = await first.recordDeaths([death(lease.id)]);
       expect(dead?.claimOwner).toBe(FIRST);
-      expect((await second.claimDue(1_000)).map(({ id }) => id)).not.toContain(lease.id);
+      expect((await claimAll(second, 1_000)).map(({ id }) => id)).not.toContain(lease.id);
       await world.shiftClock(16);
-      const taken = (await second.claimDue(1_000)).find(({ id }) => id === lease.id);
+      const taken = (await claimAll(second, 1_000)).find(({ id }) => id === lease.id);
       await world.shiftClock(0);
       expect(taken).toMatchObject({ state: 'revoked', claimOwner: SECOND });
     });
 
     test('the longest due come first, and no more than asked for', async () => {
       await world.shiftClock(4_000);
-      await first.claimDue(10_000);
+      await claimAll(first, 10_000);
       await world.shiftClock(0);
       const leases = [];
       for (const seconds of [300, 100, 200]) {
         leases.push(await active(first, { lease: deadlineIn(seconds) }));
       }
       await world.shiftClock(1_000);
-      const claimed = await first.claimDue(2);
+      const claimed = await claimAll(first, 2);
       await world.shiftClock(0);
       expect(claimed.map(({ id }) => id)).toEqual([leases[1]?.id, leases[2]?.id]);
+    });
+
+    test('at each target its agents take turns, and none waits for another target', async () => {
+      const [many, few] = [agent(), agent()];
+      const there = at(`target-${ids.uuid()}`);
+      const elsewhere = at(`target-${ids.uuid()}`);
+      for (let n = 0; n < 8; n++) {
+        await active(first, { agent: many, lease: { ...deadlineIn(5), ...there } });
+      }
+      const later = await active(first, { agent: few, lease: { ...deadlineIn(9), ...there } });
+      const other = await active(first, { lease: { ...deadlineIn(9), ...elsewhere } });
+      await world.shiftClock(10);
+      const claimed = await first.claimDue('end', there.snapshot.target, 4);
+      expect(claimed).toHaveLength(4);
+      expect(claimed.map(({ id }) => id)).toContain(later.id);
+      const left = await second.claimDue('end', there.snapshot.target, 100);
+      expect(left.map(({ agentId }) => agentId)).toEqual(Array(5).fill(many.id));
+      expect(await second.claimDue('end', there.snapshot.target, 100)).toEqual([]);
+      const [alone] = await second.claimDue('end', elsewhere.snapshot.target, 1);
+      expect(alone?.id).toBe(other.id);
+      await world.shiftClock(0);
+    });
+
+    test('what waits at a target is counted until it is dead, and then is to be settled', async () => {
+      const place = at(`target-${ids.uuid()}`);
+      const { target } = place.snapshot;
+      const shown = async (countUpTo = 100) =>
+        (await first.dueTargets(countUpTo)).find((due) => due.target === target);
+      const leases = [];
+      for (let n = 0; n < 3; n++) {
+        leases.push(await active(first, { agent: agent(), lease: { ...deadlineIn(5), ...place } }));
+      }
+      const fine = await active(first, { lease: { ...deadlineIn(300), ...place } });
+      expect(await shown()).toBeUndefined();
+      await world.shiftClock(6);
+      expect(await shown()).toEqual({ target, backlog: 3, toEnd: true, toSettle: false });
+      expect((await shown(2))?.backlog).toBe(2);
+      await first.claimDue('end', target, 100);
+      expect(await shown()).toEqual({ target, backlog: 3, toEnd: false, toSettle: false });
+      const [one, two, three] = leases.map(({ id }) => id) as [string, string, string];
+      await first.recordLate([{ leaseId: one, reason: 'x', retryInMs: 0, targetOid: null }]);
+      expect(await shown()).toEqual({ target, backlog: 3, toEnd: true, toSettle: false });
+      const kept = await first.recordDeaths([death(two)]);
+      expect(await shown()).toMatchObject({ backlog: 2, toSettle: false });
+      const left = await first.recordDeaths([death(three)], 'anyone');
+      expect([kept[0]?.claimOwner, left[0]?.claimOwner]).toEqual([FIRST, null]);
+      expect(await shown()).toMatchObject({ backlog: 1, toSettle: true });
+      expect((await second.claimDue('end', target, 100)).map(({ id }) => id)).toEqual([one]);
+      expect((await second.claimDue('settle', target, 100)).map(({ id }) => id)).toEqual([three]);
+      await world.shiftClock(0);
+      expect((await first.lease(fine.id))?.state).toBe('active');
     });
 
     test('tasks past their deadline end, with what would outlive them', async () => {
@@ -534,7 +588,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
         state: 'revoking',
         endCause: 'task_timeout',
       });
-      expect((await second.claimDue(1_000)).map(({ id }) => id)).toContain(lease.id);
+      expect((await claimAll(second, 1_000)).map(({ id }) => id)).toContain(lease.id);
       await world.shiftClock(0);
     });
 

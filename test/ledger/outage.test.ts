@@ -8,7 +8,7 @@ import { connectLedger } from '../../src/ledger/postgres/connect-ledger.ts';
 import type { ConnectedLedger } from '../../src/ledger/postgres/connect-ledger.ts';
 import { asked, startStandby, waitForStandbys } from '../support/standby.ts';
 import type { Standby } from '../support/standby.ts';
-import { active, admitAll, AGENT, death, ids, minted, open } from './support/examples.ts';
+import { active, admitAll, AGENT, claimAll, death, ids, minted, open } from './support/examples.ts';
 import { silent, startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 import { startTcpProxy } from './support/tcp-proxy.ts';
@@ -54,7 +54,8 @@ function operations(
     endLease: () =>
       on.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' }),
     endTimedOutTasks: () => on.endTimedOutTasks(10),
-    claimDue: () => on.claimDue(10),
+    dueTargets: () => on.dueTargets(10),
+    claimDue: () => on.claimDue('end', 'orders', 10),
     claimResidue: () => on.claimResidue(10),
     recordDeaths: () => on.recordDeaths([death(lease.id)]),
     recordSettled: () => on.recordSettled([lease.id], 'sync revoke'),
@@ -126,7 +127,7 @@ describe('an answer that is lost', () => {
     await until(async () => (await other.lease(leaseId)) !== null);
     expect(await other.lease(leaseId)).toMatchObject({ state: 'minting' });
     await ledger.shiftClock(11);
-    const claimed = (await other.claimDue(100)).find(({ id }) => id === leaseId);
+    const claimed = (await claimAll(other, 100)).find(({ id }) => id === leaseId);
     await ledger.shiftClock(0);
     expect(claimed).toMatchObject({ state: 'revoking', endCause: 'mint_lost', mintOutcome: null });
     await replica.close();

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { failure } from '../../src/foundation/failure.ts';
 import { fail, succeed } from '../../src/foundation/result.ts';
 import type { Admit, Ledger } from '../../src/ledger/ledger.ts';
-import { active, admission, AGENT, death, minted, open } from './support/examples.ts';
+import { active, admission, AGENT, claimAll, death, minted, open } from './support/examples.ts';
 import { startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 
@@ -277,7 +277,7 @@ describe('the sweep of several replicas', () => {
     const due = await fencedLeases(40);
     for (let round = 0; round < 10; round++) {
       const sides = [first, second, first, second];
-      const claimed = (await Promise.all(sides.map((side) => side.claimDue(15)))).flat();
+      const claimed = (await Promise.all(sides.map((side) => claimAll(side, 15)))).flat();
       expect(claimed.map(({ id }) => id).sort()).toEqual([...due].sort());
       await first.releaseClaims();
       await second.releaseClaims();

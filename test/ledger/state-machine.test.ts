@@ -4,7 +4,7 @@ import { LEASE_STATES, next } from '../../src/ledger/lease-states.ts';
 import type { LeaseState, Transition } from '../../src/ledger/lease-states.ts';
 import type { Lease } from '../../src/ledger/lease.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
-import { admission, death, ids, inSeconds, minted } from './support/examples.ts';
+import { admission, claimAll, death, ids, inSeconds, minted } from './support/examples.ts';
 import { startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 
@@ -110,7 +110,7 @@ class Run {
         this.shifted += step.seconds;
         return await ledger.shiftClock(this.shifted);
       case 'claim':
-        await side.claimDue(step.limit);
+        await claimAll(side, step.limit);
         return;
       case 'timeouts':
         await side.endTimedOutTasks(10);

@@ -1,7 +1,10 @@
 import { sql } from 'kysely';
+import type { RawBuilder } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
 import type { Lease } from '../lease.ts';
+import type { DueWork } from '../ledger.ts';
 import { clockAfter } from './clock-after.ts';
+import { TARGET_OF, TO_END, TO_SETTLE } from './due-work.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -10,16 +13,33 @@ const DEADLINE_BODY = canonicalJson({ by: 'mayfly', cause: 'deadline' });
 const MINT_LOST_BODY = canonicalJson({ by: 'mayfly', cause: 'mint_lost' });
 
 /**
- * Claims what is due, longest due first, so that nothing that fails again and again keeps others
- * waiting. Rows that somebody else has locked are skipped: whoever that is is at work on them.
+ * Leases that are looked at for one that is claimed: so many replicas at once each find a full
+ * batch of their own beside those that the others have locked.
  */
-export async function claimDue(ledger: LedgerDatabase, limit: number): Promise<readonly Lease[]> {
+const LOOKED_AT_FOR_ONE = 4;
+
+/**
+ * Claims what is due at one target. To end: by the turn of its agents, each agent's longest due
+ * first, so that nobody's one lease waits behind another's ten thousand. To settle: longest due
+ * first. Rows that somebody else has locked are skipped: whoever that is is at work on them.
+ */
+export async function claimDue(
+  ledger: LedgerDatabase,
+  work: DueWork,
+  target: string,
+  limit: number,
+): Promise<readonly Lease[]> {
+  const candidates = work === 'end' ? byTurn(target, limit) : byAge(target, limit);
   const { rows } = await sql<LeaseRow>`
-    with due as (
-      select l.id, l.state, l.state in ('minting', 'active') as open, l.mint_deadline
-      from mayfly.lease as l
-      where l.due_at <= (select mayfly.ledger_now())
-      order by l.due_at limit ${limit} for update skip locked
+    with recursive ${candidates}, due as (
+      -- One after the other, in their order, and no more than are claimed.
+      select locked.* from candidate as c, lateral (
+        select l.id, l.state, l.state in ('minting', 'active') as open, l.mint_deadline
+        from mayfly.lease as l
+        where l.id = c.id and l.due_at <= (select mayfly.ledger_now())
+          and ${work === 'end' ? TO_END : TO_SETTLE}
+        for update skip locked) as locked
+      limit ${limit}
     ), ${clockAfter('due')}, claimed as (
       update mayfly.lease as l set
         state = case when due.open then 'revoking' else l.state end,
@@ -42,4 +62,43 @@ export async function claimDue(ledger: LedgerDatabase, limit: number): Promise<r
     )
     select ${leaseColumns('claimed')} from claimed order by deadline, id`.execute(ledger.db);
   return rows.map(leaseFromRow);
+}
+
+/**
+ * One probe of the index finds each agent that has leases here, however many it has; each that has
+ * something due gives as many as every other, and those that have less leave room for the rest.
+ */
+function byTurn(target: string, limit: number): RawBuilder<unknown> {
+  return sql`
+    agent as (
+      (select l.agent_id, l.due_at from mayfly.lease as l
+        where ${TARGET_OF} = ${target} and ${TO_END} order by l.agent_id, l.due_at limit 1)
+      union all
+      select next.agent_id, next.due_at from agent as a, lateral (
+        select l.agent_id, l.due_at from mayfly.lease as l
+        where ${TARGET_OF} = ${target} and ${TO_END} and l.agent_id > a.agent_id
+        order by l.agent_id, l.due_at limit 1) as next
+    ), waiting as (
+      select a.agent_id from agent as a where a.due_at <= (select mayfly.ledger_now())
+    ), share as (
+      select ceil(${LOOKED_AT_FOR_ONE} * ${limit}::int / greatest(count(*), 1)::numeric) as each
+      from waiting
+    ), candidate as materialized (
+      select first.id from waiting as w, share as s, lateral (
+        select l.id, l.due_at, row_number() over (order by l.due_at) as turn
+        from mayfly.lease as l
+        where ${TARGET_OF} = ${target} and ${TO_END} and l.agent_id = w.agent_id
+          and l.due_at <= (select mayfly.ledger_now())
+        order by l.due_at limit s.each) as first
+      order by first.turn, first.due_at
+    )`;
+}
+
+function byAge(target: string, limit: number): RawBuilder<unknown> {
+  return sql`
+    candidate as materialized (
+      select l.id from mayfly.lease as l
+      where ${TARGET_OF} = ${target} and ${TO_SETTLE} and l.due_at <= (select mayfly.ledger_now())
+      order by l.due_at limit ${LOOKED_AT_FOR_ONE} * ${limit}::int
+    )`;
 }

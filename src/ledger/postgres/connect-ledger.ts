@@ -6,6 +6,7 @@ import type { SchemaState } from '../schema-state.ts';
 import { claimDue } from './claim-due.ts';
 import { claimResidue } from './claim-residue.ts';
 import { countLeases } from './count-leases.ts';
+import { dueTargets } from './due-targets.ts';
 import { endLease } from './end-lease.ts';
 import { endTask } from './end-task.ts';
 import { endTimedOutTasks } from './end-timed-out-tasks.ts';
@@ -72,9 +73,10 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     endTask: (end) => endTask(ledger, end),
     endLease: (end) => endLease(ledger, end),
     endTimedOutTasks: (limit) => endTimedOutTasks(ledger, limit),
-    claimDue: (limit) => claimDue(ledger, limit),
+    dueTargets: (countUpTo) => dueTargets(ledger, countUpTo),
+    claimDue: (work, target, limit) => claimDue(ledger, work, target, limit),
     claimResidue: (limit) => claimResidue(ledger, limit),
-    recordDeaths: (deaths) => recordDeaths(ledger, deaths),
+    recordDeaths: (deaths, settledBy) => recordDeaths(ledger, deaths, settledBy),
     recordSettled: (leaseIds, note) => recordSettled(ledger, leaseIds, note),
     recordResidue: (id, residue, retryInMs) => recordResidue(ledger, id, residue, retryInMs),
     recordLate: (late) => recordLate(ledger, late),

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { LedgerCounts } from '../ledger.ts';
 import type { LeaseState } from '../lease-states.ts';
+import { TO_END, TO_SETTLE } from './due-work.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 
 type CountsRow = Record<LeaseState, number> & {
@@ -11,8 +12,8 @@ type CountsRow = Record<LeaseState, number> & {
 };
 
 /**
- * Everything that is not closed is counted through the index of what is due; settled ones are what
- * remains of all, which no index on `state` has to be kept for.
+ * Everything that is not closed is counted through the indexes of what lives and of what is not
+ * settled; settled ones are what remains of all, which no index on `state` has to be kept for.
  */
 export async function countLeases(
   ledger: LedgerDatabase,
@@ -21,7 +22,9 @@ export async function countLeases(
   const { rows } = await sql<CountsRow>`
     with clock as materialized (select mayfly.ledger_now() as now),
     pending as (
-      select l.state, l.deadline, l.revoked_at from mayfly.lease as l where l.due_at is not null
+      select l.state, l.deadline, l.revoked_at from mayfly.lease as l where ${TO_END}
+      union all
+      select l.state, l.deadline, l.revoked_at from mayfly.lease as l where ${TO_SETTLE}
     ), counted as (
       select
         count(*) filter (where p.state = 'minting')::integer as minting,

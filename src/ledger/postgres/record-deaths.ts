@@ -8,14 +8,16 @@ import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 
 /**
- * One statement for all. The claim passes to this replica: who saw the death settles next. Rows are
- * locked in the order of their ids, as everywhere, so that two batches cannot wait for each other.
+ * One statement for all. The claim passes to this replica, since who saw the death settles next,
+ * unless it has more to end and leaves settling to whoever is free. Rows are locked in the order of their ids, as everywhere, so that two batches cannot wait for each other.
  */
 export async function recordDeaths(
   ledger: LedgerDatabase,
   deaths: readonly Death[],
+  settledBy: 'us' | 'anyone' = 'us',
 ): Promise<readonly Lease[]> {
   if (deaths.length === 0) return [];
+  const owner = settledBy === 'us' ? ledger.replica : null;
   const { rows } = await sql<LeaseRow>`
     with death as (
       select * from jsonb_to_recordset(${JSON.stringify(deaths.map(deathRow))}::jsonb) as death (
@@ -32,8 +34,9 @@ export async function recordDeaths(
         residue_since = case when d.residue is not null then clock.now end,
         target_oid = coalesce(d.target_oid, l.target_oid),
         attempts = 0, next_attempt_at = clock.now, late_reason = null,
-        claim_owner = ${ledger.replica},
-        claim_until = clock.now + make_interval(secs => ${ledger.claimSeconds})
+        claim_owner = ${owner},
+        claim_until = case when ${owner}::text is not null
+          then clock.now + make_interval(secs => ${ledger.claimSeconds}) end
       from dying as d, clock
       where l.id = d.id
       returning ${leaseColumns('l')}, d.body

@@ -137,3 +137,10 @@ export function value<Value>(result: Result<Value, Failure>): Value {
   if (result.ok) return result.value;
   throw new Error(`refused: ${result.failure.reason}: ${result.failure.detail}`);
 }
+
+/** Claims all that is due at the target of these examples, to end it first, then to settle it. */
+export async function claimAll(ledger: Ledger, limit: number): Promise<readonly Lease[]> {
+  const toEnd = await ledger.claimDue('end', 'orders', limit);
+  const toSettle = await ledger.claimDue('settle', 'orders', limit - toEnd.length);
+  return [...toEnd, ...toSettle];
+}

@@ -1,0 +1,34 @@
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import type { DueTarget } from '../ledger/ledger.ts';
+import { BACKLOG_RETRY_SECONDS } from './margins.ts';
+
+/**
+ * How much waits for its death at each target, as this replica's sweep last counted it in the
+ * ledger. An exchange looks here, so that it costs nothing: while more waits than can be ended in a
+ * few seconds, ending goes before minting.
+ */
+export type Backlog = {
+  /** A pass has counted, each target up to `limit`. What it does not name has nothing waiting. */
+  counted(targets: readonly DueTarget[], limit: number): void;
+  /** Why nothing is minted at this target now; undefined where it may be. */
+  refusal(target: string): Failure | undefined;
+};
+
+export function createBacklog(): Backlog {
+  let flooded: ReadonlySet<string> = new Set();
+  return {
+    counted(targets, limit) {
+      const over = targets.filter(({ backlog }) => backlog > limit);
+      flooded = new Set(over.map(({ target }) => target));
+    },
+    refusal(target) {
+      if (!flooded.has(target)) return undefined;
+      return failure(
+        'revocation_backlog',
+        'more credentials wait for their end at this target than can be ended at once; ask again',
+        { retryAfterSeconds: BACKLOG_RETRY_SECONDS },
+      );
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { endLeases } from './end-leases.ts';
+import { ENDING_HANDS, FLOOD_FRESH_MS, SETTLINGS_PER_CLAIM } from './margins.ts';
+import type { BrokerParts } from './parts.ts';
+import { settleLeases } from './settle-leases.ts';
+
+/** What a pass has begun so far, some of it behind itself. `settling`: dead leases that were begun. */
+export type Tally = { claimed: number; died: number; settling: number };
+
+/**
+ * The work at the targets that this process has in hand. Each target has its own: a slow one holds
+ * up itself alone. What is in hand is bounded by a batch a target and kind of work, whatever waits.
+ */
+export type InHand = {
+  readonly ending: Set<string>;
+  readonly settling: Set<string>;
+  /** `clock.monotonicMs()` of each target's last claim that left some behind. */
+  readonly floods: Map<string, number>;
+  /** The process is going to end: nothing further is claimed. */
+  stopping: boolean;
+};
+
+export function nothingInHand(): InHand {
+  return { ending: new Set(), settling: new Set(), floods: new Map(), stopping: false };
+}
+
+/** True while the ledger names more at this target than is in hand: its guard has enough to do. */
+export function isFlooded(parts: BrokerParts, inHand: InHand, target: string): boolean {
+  const at = inHand.floods.get(target);
+  return at !== undefined && parts.clock.monotonicMs() - at < FLOOD_FRESH_MS;
+}
+
+/**
+ * Ends what is due at one target, batch after batch, until nothing is left to claim. Several hands
+ * share the batch, so that the target works while the ledger is asked and told. Does nothing where
+ * an earlier pass is still at it.
+ */
+export async function endDue(
+  parts: BrokerParts,
+  inHand: InHand,
+  target: string,
+  tally: Tally,
+): Promise<void> {
+  if (inHand.ending.has(target)) return;
+  inHand.ending.add(target);
+  try {
+    const hands = Array.from({ length: ENDING_HANDS }, () => oneHand(parts, inHand, target, tally));
+    const done = await Promise.allSettled(hands);
+    for (const hand of done) if (hand.status === 'rejected') throw hand.reason;
+  } finally {
+    inHand.ending.delete(target);
+    inHand.floods.delete(target);
+  }
+}
+
+async function oneHand(
+  parts: BrokerParts,
+  inHand: InHand,
+  target: string,
+  tally: Tally,
+): Promise<void> {
+  const batch = Math.ceil(parts.catalogue.current().limits.sweep_batch / ENDING_HANDS);
+  while (!inHand.stopping) {
+    const due = await parts.ledger.claimDue('end', target, batch);
+    if (due.length === 0) return;
+    tally.claimed += due.length;
+    const storm = due.length >= batch;
+    if (storm) inHand.floods.set(target, parts.clock.monotonicMs());
+    // In a storm deaths go first: book-keeping is left to whoever is free, later.
+    const died = await endLeases(parts, due, storm ? 'anyone' : 'us');
+    tally.died += died.length;
+    if (!storm) {
+      tally.settling += died.length;
+      if (died.length > 0) parts.background.run('settle', () => settleLeases(parts, died));
+      return;
+    }
+  }
+}
+
+/**
+ * Settles the dead leases of one target with the backend, batch after batch; only one batch while
+ * there is more to end here. Nobody's death waits for it.
+ */
+export async function settleDue(
+  parts: BrokerParts,
+  inHand: InHand,
+  target: string,
+  tally: Tally,
+): Promise<void> {
+  if (inHand.settling.has(target)) return;
+  inHand.settling.add(target);
+  try {
+    for (;;) {
+      const dead = await parts.ledger.claimDue('settle', target, SETTLINGS_PER_CLAIM);
+      tally.settling += dead.length;
+      await settleLeases(parts, dead);
+      if (dead.length < SETTLINGS_PER_CLAIM) return;
+      if (inHand.stopping || isFlooded(parts, inHand, target)) return;
+    }
+  } finally {
+    inHand.settling.delete(target);
+  }
+}
