@@ -29,6 +29,7 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'installation',
   'now',
   'readForExchange',
+  'dueTargets',
   'lease',
   'leaseByName',
   'leaseByCredential',

@@ -1,4 +1,5 @@
 import { createBackground } from './broker/background.ts';
+import { createBacklog } from './broker/backlog.ts';
 import type { Broker } from './broker/broker.ts';
 import type { BrokerParts } from './broker/parts.ts';
 import { createBroker } from './broker/create-broker.ts';
@@ -164,6 +165,7 @@ async function join(
     log: log.child({ part: 'broker' }),
     metrics,
     background: createBackground(clock, log),
+    backlog: createBacklog(),
   };
   const broker = brokerOf(parts, settings.faults, log);
   const closers = [() => backend.stop(), () => targets.close(), () => ledger.close()];

@@ -1,6 +1,5 @@
 import { failure } from '../foundation/failure.ts';
 import { fail } from '../foundation/result.ts';
-import { createBacklog } from './backlog.ts';
 import type { Broker, Readiness } from './broker.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
 import { countInTime } from './count-in-time.ts';
@@ -15,8 +14,7 @@ import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
 const STOPPING_RETRY_SECONDS = 2;
 
 /** Joins the use cases with their parts: what both drivers, http and sweep, call. */
-export function createBroker(given: Omit<BrokerParts, 'backlog'>): Broker {
-  const parts: BrokerParts = { ...given, backlog: createBacklog() };
+export function createBroker(parts: BrokerParts): Broker {
   let stopping = false;
   // As the sweep last counted them: counting all leases is too dear for every probe.
   let lastCounts: Readiness['late'] = null;
