@@ -1,0 +1,134 @@
+import type { LedgerRow, Oracle, Seen } from './oracle.ts';
+import { sleep } from './random.ts';
+import type { Stage } from './stage.ts';
+
+/** What one of the three books knows and another does not. */
+export type Difference = {
+  /** Users at the target whose lease the ledger does not know, or calls over. */
+  readonly usersUnknown: number;
+  /** Leases in OpenBao that no open lease of the ledger names. */
+  readonly leasesUnknown: number;
+  /** Active leases of the ledger without a user at the target. */
+  readonly withoutUser: number;
+  /** Active leases of the ledger whose lease OpenBao does not have. */
+  readonly withoutLease: number;
+};
+
+export type Comparison = {
+  readonly atKill: number;
+  readonly before: Difference;
+  readonly after: Difference;
+  /** Rows that are on their way, by state, before. */
+  readonly open: Readonly<Record<string, number>>;
+  /** Open at the end, with the reason that the ledger gives, and without one. */
+  readonly waiting: number;
+  readonly stuck: number;
+  /** Disabled roles that something planted holds; listed by the ledger. */
+  readonly residue: number;
+  /** Seconds from the last call until nothing was left. */
+  readonly seconds: number;
+};
+
+const POLL_MS = 500;
+
+/** Milliseconds that calls under way have before the first comparison. */
+const SETTLE_MS = 2_000;
+
+/**
+ * Waits until nothing is left in any of the three books, `patienceMs` at most, and says what they
+ * did not know of each other at first and at last. Nobody asks a broker for anything meanwhile.
+ */
+export async function compareBooks(
+  stage: Stage,
+  atKill: number,
+  patienceMs: number,
+): Promise<Comparison> {
+  const { oracle, watch, record } = stage;
+  const begun = Date.now();
+  await sleep(SETTLE_MS);
+  const first = await readBooks(oracle, watch.planted);
+  let last = first;
+  while (!isClean(last) && Date.now() - begun < patienceMs) {
+    await sleep(POLL_MS);
+    last = await readBooks(oracle, watch.planted).catch(() => last);
+  }
+  const seconds = (Date.now() - begun) / 1000;
+  const { usersUnknown, leasesUnknown, withoutUser, withoutLease } = differenceOf(last);
+  const blame = (what: string, n: number, names: readonly string[]) => {
+    if (n > 0) record.violate(what, `${n} after kill ${atKill}: ${names.slice(0, 5).join(', ')}`);
+  };
+  blame('users that the ledger does not know', usersUnknown, namesOf(last.roles));
+  blame('leases in OpenBao that nobody knows', leasesUnknown, last.backend);
+  blame('active leases without a user', withoutUser, namesOf(last.rows));
+  blame('active leases that OpenBao does not have', withoutLease, namesOf(last.rows));
+  const open = last.rows.filter(isOpen);
+  const stuck = open.filter(({ lateReason }) => lateReason === null);
+  blame(
+    'leases stuck without a reason',
+    stuck.length,
+    stuck.map(({ id, state }) => `${id} ${state}`),
+  );
+  return {
+    atKill,
+    before: differenceOf(first),
+    after: { usersUnknown, leasesUnknown, withoutUser, withoutLease },
+    open: byState(first.rows),
+    waiting: open.length - stuck.length,
+    stuck: stuck.length,
+    residue: last.rows.filter(({ residue }) => residue).length,
+    seconds,
+  };
+}
+
+type Books = {
+  readonly roles: readonly Seen[];
+  readonly rows: readonly LedgerRow[];
+  readonly backend: readonly string[];
+};
+
+/** The ledger is read last: what was opened meanwhile is known then. */
+async function readBooks(oracle: Oracle, planted: ReadonlySet<string>): Promise<Books> {
+  const [{ roles }, backend] = await Promise.all([oracle.target(), oracle.backendLeases()]);
+  const rows = await oracle.openLeases();
+  // What was planted counts too: the guard must have ended it by now.
+  void planted;
+  return { roles, rows, backend };
+}
+
+function isOpen({ state }: LedgerRow): boolean {
+  return ['minting', 'active', 'revoking', 'revoked'].includes(state);
+}
+
+/** Residue may stay, since something of a stranger's depends on it; nothing else may. */
+function isClean({ roles, rows, backend }: Books): boolean {
+  const residue = new Set(rows.filter((row) => row.residue).map(({ name }) => name));
+  return (
+    backend.length === 0 &&
+    !rows.some(isOpen) &&
+    roles.every(({ name, canLogin, sessions }) => residue.has(name) && !canLogin && sessions === 0)
+  );
+}
+
+function differenceOf({ roles, rows, backend }: Books): Difference {
+  const known = new Set(rows.map(({ name }) => name));
+  const ids = new Set(rows.map(({ backendLeaseId }) => backendLeaseId));
+  const users = new Set(roles.map(({ name }) => name));
+  const leases = new Set(backend);
+  const active = rows.filter(({ state }) => state === 'active');
+  return {
+    usersUnknown: roles.filter(({ name }) => !known.has(name)).length,
+    leasesUnknown: backend.filter((id) => !ids.has(id)).length,
+    withoutUser: active.filter(({ name }) => !users.has(name)).length,
+    withoutLease: active.filter(({ backendLeaseId: id }) => id === null || !leases.has(id)).length,
+  };
+}
+
+function byState(rows: readonly LedgerRow[]): Record<string, number> {
+  const states: Record<string, number> = {};
+  for (const { state } of rows) states[state] = (states[state] ?? 0) + 1;
+  return states;
+}
+
+function namesOf(items: readonly { readonly name: string }[]): readonly string[] {
+  return items.map(({ name }) => name);
+}

@@ -1,0 +1,203 @@
+import { readFile } from 'node:fs/promises';
+import { freePorts } from './ports.ts';
+import { compareBooks } from './books.ts';
+import type { Comparison } from './books.ts';
+import { startSteady, strike } from './calamity.ts';
+import { killOnce } from './kill.ts';
+import { agents } from './lives.ts';
+import { openOracle } from './oracle.ts';
+import { openPlace } from './place.ts';
+import { preparePlants, pullPlants } from './plants.ts';
+import { seeded, sleep } from './random.ts';
+import { POINTS } from './recipes.ts';
+import { openRecord } from './record.ts';
+import type { Violation } from './record.ts';
+import { openReplica } from './replica.ts';
+import { someBroker } from './stage.ts';
+import type { Stage } from './stage.ts';
+import { fewest, killsOf } from './tally.ts';
+import type { Tally } from './tally.ts';
+import { tryEverything } from './try-everything.ts';
+import { startWatch } from './watch.ts';
+import type { Watch } from './watch.ts';
+
+export type ChaosOptions = {
+  readonly tally: Tally;
+  /** Kills in all, those of earlier parts of a resumed run included. */
+  readonly kills: number;
+  /** Kills of each fail point at least; 0: as many as there is time for. */
+  readonly each: number;
+  readonly minutes: number;
+  /** Brokers: one that is steady, and the others armed one after the other. */
+  readonly replicas: number;
+  /** Kills between two comparisons of the books. */
+  readonly compareEvery: number;
+  readonly progress?: (line: string) => void;
+  /** Told every single kill. */
+  readonly say?: (line: string) => void;
+  readonly saved?: (tally: Tally) => Promise<void>;
+};
+
+export type ChaosReport = {
+  readonly tally: Tally;
+  readonly comparisons: readonly Comparison[];
+  readonly violations: readonly Violation[];
+  readonly longest: Watch['longest'];
+  readonly looks: number;
+  /** Of all credentials ever handed out in this part, tried at the end. */
+  readonly triedAtEnd: {
+    readonly refused: number;
+    readonly works: number;
+    readonly unknown: number;
+  };
+  readonly triedOnTheWay: Readonly<Record<string, number>>;
+  readonly answers: Readonly<Record<string, number>>;
+  readonly minutes: number;
+  readonly killsHere: number;
+};
+
+/** Background lives at a time, and the pause of each after a life, milliseconds. */
+const LANES = 4;
+const PAUSE_MS: readonly [number, number] = [50, 500];
+
+const OPERATIONS = [
+  ...Array<'complete'>(8).fill('complete'),
+  ...Array<'abandon'>(6).fill('abandon'),
+  'revoke_lease',
+  'revoke_task',
+  'hand_back',
+  'give_up',
+  'denied',
+] as const;
+
+/** Milliseconds between two strikes at random moments. */
+const STRIKE_EVERY_MS: readonly [number, number] = [3_000, 8_000];
+
+/** Milliseconds that the books have to come to an agreement, once nothing is broken any more. */
+const BOOKS_MS = 150_000;
+
+/** Kills, and strikes beside them, until enough was killed or the time is over. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const { tally } = options;
+  const place = await openPlace();
+  const stage = await openStage(place.world, options);
+  const begun = Date.now();
+  const before = killsOf(tally);
+  const { seconds: secondsBefore, leasesOpened: openedBefore, handed: handedBefore } = tally;
+  const comparisons: Comparison[] = [];
+  try {
+    const enough = () =>
+      stage.done ||
+      (killsOf(tally) >= options.kills && fewest(tally) >= options.each) ||
+      Date.now() - begun > options.minutes * 60_000;
+    while (!enough()) {
+      const next = Math.min(
+        killsOf(tally) + options.compareEvery,
+        Math.max(options.kills, killsOf(tally) + 1),
+      );
+      await oneStretch(stage, () => enough() || killsOf(tally) >= next);
+      if (enough()) await pullPlants(stage).catch(() => undefined);
+      const comparison = await compareBooks(stage, killsOf(tally), BOOKS_MS);
+      comparisons.push(comparison);
+      tally.seconds = secondsBefore + (Date.now() - begun) / 1000;
+      tally.leasesOpened = openedBefore + (await stage.oracle.leasesOpened());
+      tally.handed = handedBefore + stage.record.handed.length;
+      options.progress?.(progressLine(tally, comparison));
+      await options.saved?.(tally);
+    }
+    const triedAtEnd = await tryEverything(stage);
+    return {
+      tally,
+      comparisons,
+      violations: stage.record.violations,
+      longest: stage.watch.longest,
+      looks: stage.watch.looks(),
+      triedAtEnd,
+      triedOnTheWay: stage.record.tries,
+      answers: Object.fromEntries(stage.record.answers),
+      minutes: (Date.now() - begun) / 60_000,
+      killsHere: killsOf(tally) - before,
+    };
+  } finally {
+    await closeStage(stage);
+    await place.stop();
+  }
+}
+
+async function openStage(world: Stage['world'], options: ChaosOptions): Promise<Stage> {
+  const random = seeded(options.tally.seed + killsOf(options.tally));
+  const record = openRecord();
+  const oracle = openOracle(world);
+  const ports = await freePorts(options.replicas);
+  const ledgerUrl = (await readFile(world.settings['MAYFLY_LEDGER_URL_FILE'] ?? '', 'utf8')).trim();
+  const replicas = await Promise.all(ports.map((port) => openReplica(world, port, ledgerUrl)));
+  await preparePlants({ oracle });
+  await Promise.all(replicas.map(startSteady));
+  return {
+    world,
+    random,
+    replicas,
+    record,
+    oracle,
+    lives: agents(world, random, record),
+    watch: startWatch(oracle, record),
+    tally: options.tally,
+    armed: new Set(),
+    say: options.say ?? (() => undefined),
+    quiet: false,
+    done: false,
+  };
+}
+
+/** Kills until `over`, then heals everything and leaves ordinary brokers behind. */
+async function oneStretch(stage: Stage, over: () => boolean): Promise<void> {
+  const [steady, ...others] = stage.replicas;
+  if (!steady) throw new Error('there must be brokers');
+  stage.quiet = false;
+  const goesOn = () => !over();
+  await Promise.all([
+    ...others.map(async (replica) => {
+      replica.signal('SIGTERM');
+      await replica.exited();
+      while (goesOn()) await killOnce(stage, replica).catch(() => sleep(300));
+      await startSteady(replica);
+    }),
+    ...Array.from({ length: LANES }, async () => {
+      while (goesOn()) {
+        const doors = { exchangeAt: someBroker(stage), endAt: someBroker(stage) };
+        await stage.lives.live(stage.random.pick(OPERATIONS), doors);
+        await sleep(stage.random.between(...PAUSE_MS));
+      }
+    }),
+    (async () => {
+      while (goesOn()) {
+        await sleep(stage.random.between(...STRIKE_EVERY_MS));
+        if (goesOn()) await strike(stage, steady);
+      }
+      await startSteady(steady);
+    })(),
+  ]);
+  stage.quiet = true;
+  for (const link of stage.replicas.flatMap((replica) => replica.links)) link.heal();
+}
+
+async function closeStage(stage: Stage): Promise<void> {
+  stage.done = true;
+  await stage.watch.stop();
+  await stage.lives.close();
+  await stage.oracle.close();
+  for (const replica of stage.replicas) {
+    replica.signal('SIGKILL');
+    await replica.close();
+  }
+}
+
+function progressLine(tally: Tally, { before, after, seconds }: Comparison): string {
+  const pace = tally.seconds / Math.max(1, killsOf(tally));
+  return (
+    `${killsOf(tally)} kills, each point ${fewest(tally)}+, of ${POINTS.length} points, ` +
+    `${pace.toFixed(2)} s a kill, ${tally.leasesOpened} leases; unknown before ` +
+    `${before.usersUnknown}/${before.leasesUnknown}, after ${after.usersUnknown}/${after.leasesUnknown} ` +
+    `(users/leases), clean in ${seconds.toFixed(0)} s`
+  );
+}

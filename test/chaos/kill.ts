@@ -1,0 +1,109 @@
+import { sleep } from './random.ts';
+import { recipeFor } from './recipes.ts';
+import type { Recipe } from './recipes.ts';
+import { plantResidue, plantRisen } from './plants.ts';
+import type { Replica } from './replica.ts';
+import { someBroker } from './stage.ts';
+import type { Stage } from './stage.ts';
+import { count, killsOf, nextPoint } from './tally.ts';
+
+/** Askers at a time that bring a broker to its point. */
+const ASKERS = 2;
+
+/** Share of fail points at which a broker is frozen and thawed instead of killed. */
+const STOPPED = 0.06;
+
+/** Milliseconds that a frozen broker stays so: also beyond mint deadlines and claims. */
+const FROZEN_MS: readonly (readonly [number, number])[] = [
+  [300, 3_000],
+  [300, 3_000],
+  [10_500, 12_000],
+  [21_000, 23_000],
+];
+
+const POLL_MS = 50;
+
+/** Milliseconds after an orderly stop was asked for; a broker that takes longer is killed. */
+const TERM_AFTER_MS = 400;
+
+/** One broker, armed with one fail point, brought there, and gone. */
+export async function killOnce(stage: Stage, replica: Replica): Promise<void> {
+  const { random, tally, armed } = stage;
+  const point = nextPoint(tally, armed, random);
+  const recipe = recipeFor(point);
+  armed.add(point);
+  const action = random.chance(STOPPED) && !recipe.stop ? 'stop' : 'kill';
+  const nth =
+    recipe.first.length > 0 || recipe.stop || recipe.plant ? 1 : random.pick([1, 1, 2, 3]);
+  const begun = Date.now();
+  const after = point.endsWith('.sent') ? `~${random.between(0, 9)}` : '';
+  try {
+    await replica.start([...recipe.first, `${point}@${nth}:${action}${after}`]);
+    await bring(stage, replica, recipe, point);
+    await conclude(stage, replica, point, action);
+    stage.say(`${point} ${action}: ${killsOf(tally)} kills, ${Date.now() - begun} ms`);
+  } finally {
+    armed.delete(point);
+  }
+}
+
+/** Asks for what leads there, until the broker is gone or frozen, or the patience is over. */
+async function bring(stage: Stage, replica: Replica, recipe: Recipe, point: string): Promise<void> {
+  const until = Date.now() + recipe.patience * 1000;
+  let frozen = false;
+  const goesOn = () => replica.running() && !frozen && Date.now() < until;
+  const asking = Array.from({ length: recipe.ask.length > 0 ? ASKERS : 0 }, async () => {
+    while (goesOn()) {
+      const other = someBroker(stage, replica);
+      const doors =
+        recipe.at === 'exchange'
+          ? { exchangeAt: replica.url, endAt: other }
+          : { exchangeAt: other, endAt: replica.url };
+      await stage.lives.live(stage.random.pick(recipe.ask), doors);
+      await sleep(POLL_MS);
+    }
+  });
+  if (recipe.plant === 'residue') void plantResidue(stage).catch(() => undefined);
+  if (recipe.stop) setTimeout(() => replica.signal('SIGTERM'), TERM_AFTER_MS);
+  let plantedAt = 0;
+  while (goesOn()) {
+    if (recipe.plant === 'risen' && Date.now() - plantedAt > 2_000) {
+      plantedAt = Date.now();
+      await plantRisen(stage).catch(() => undefined);
+    }
+    await Promise.race([replica.exited(), sleep(POLL_MS)]);
+    frozen = (await replica.reached())?.point === point;
+  }
+  // What was asked of a dead or frozen broker ends by itself.
+  void Promise.allSettled(asking);
+}
+
+async function conclude(
+  { tally, random, record }: Stage,
+  replica: Replica,
+  point: string,
+  action: 'kill' | 'stop',
+): Promise<void> {
+  const there = (await replica.reached())?.point === point;
+  if (there && action === 'kill') {
+    await replica.exited();
+    count(tally.kills, point);
+    return;
+  }
+  if (there) {
+    const [from, to] = random.pick(FROZEN_MS);
+    await sleep(random.between(from, to));
+    replica.signal('SIGCONT');
+    count(tally.stops, point);
+    await sleep(random.between(0, 1_500));
+  } else {
+    count(tally.missed, point);
+  }
+  if (!replica.running()) {
+    if (!point.startsWith('stop.')) record.violate('a broker ended by itself', `armed: ${point}`);
+    return;
+  }
+  replica.signal('SIGKILL');
+  await replica.exited();
+  count(tally.random, 'SIGKILL broker');
+}

@@ -1,0 +1,72 @@
+import { FAIL_POINTS } from '../../dist/foundation/fail-points.js';
+
+export type Operation =
+  'complete' | 'abandon' | 'revoke_lease' | 'revoke_task' | 'hand_back' | 'give_up' | 'denied';
+
+/** How a broker is brought to one fail point. */
+export type Recipe = {
+  /** Faults that come before, so that the point is reached at all. */
+  readonly first: readonly string[];
+  /** What is asked of the armed broker; none: its clock brings it there. */
+  readonly ask: readonly Operation[];
+  /** Whose exchange and whose ending go to the armed broker. */
+  readonly at: 'exchange' | 'ending';
+  /** Something at the target that only an administrator can do. */
+  readonly plant?: 'residue' | 'risen';
+  /** A polite end is what leads there. */
+  readonly stop?: true;
+  /** Seconds until it counts as not reached. */
+  readonly patience: number;
+};
+
+export const POINTS: readonly string[] = FAIL_POINTS;
+
+/** Steps of an ending; within an exchange they follow only where something went wrong. */
+const ENDING = /^(guard_end|prover_look|reaper_revoke|record_deaths|record_settled|end_lease)$/;
+
+const LOST_RECORD = 'exchange.record_mint.after@1:fail';
+const LOST_MINT = 'exchange.minter_credential.after@1:fail';
+
+export function recipeFor(point: string): Recipe {
+  const [useCase = '', step = ''] = point.split('.');
+  switch (useCase) {
+    case 'exchange':
+      return { first: beforeExchange(step), ask: exchangeAsk(step), at: 'exchange', patience: 12 };
+    case 'complete':
+      return { first: lateFirst(useCase, step), ask: ['complete'], at: 'ending', patience: 12 };
+    case 'revoke':
+      return { first: lateFirst(useCase, step), ask: revokeAsk(step), at: 'ending', patience: 12 };
+    case 'stop':
+      return { first: [], ask: [], at: 'ending', stop: true, patience: 12 };
+    case 'sweep':
+      return { first: lateFirst(useCase, step), ask: [], at: 'ending', ...planted(step) };
+    default:
+      return { first: [], ask: [], at: 'ending', patience: 12 };
+  }
+}
+
+function planted(step: string): Pick<Recipe, 'plant' | 'patience'> {
+  if (step === 'record_residue') return { plant: 'residue', patience: 70 };
+  if (step === 'record_resurrected') return { plant: 'risen', patience: 30 };
+  return { patience: 25 };
+}
+
+function exchangeAsk(step: string): readonly Operation[] {
+  return step === 'record_denial' ? ['denied'] : ['complete'];
+}
+
+function revokeAsk(step: string): readonly Operation[] {
+  if (step === 'end_task') return ['revoke_task'];
+  if (step === 'end_lease') return ['revoke_lease', 'hand_back', 'give_up'];
+  return ['revoke_lease', 'revoke_task', 'hand_back'];
+}
+
+function beforeExchange(step: string): readonly string[] {
+  if (step === 'record_late') return [LOST_MINT, 'exchange.guard_end.before@1+:fail'];
+  return ENDING.test(step) ? [LOST_RECORD] : [];
+}
+
+/** An attempt that fails is what is recorded as late. */
+function lateFirst(useCase: string, step: string): readonly string[] {
+  return step === 'record_late' ? [`${useCase}.guard_end.before@1+:fail`] : [];
+}
