@@ -10,7 +10,7 @@ begin
     grant insert on mayfly.agent, mayfly.task, mayfly.lease, mayfly.audit_event to mayfly_app;
     -- A row can be locked for update by whoever may update some column of it.
     grant update (first_seen_at) on mayfly.agent to mayfly_app;
-    grant insert, update, delete on mayfly.opening to mayfly_app;
+    grant insert, update, delete on mayfly.opening, mayfly.idempotency_key to mayfly_app;
     grant update (ended_at, end_cause, outcome, note) on mayfly.task to mayfly_app;
     grant update (
       state, revocability, revocability_reason, credential_sha256, activated_at, mint_ended_at,

@@ -20,6 +20,8 @@ export type ExchangeRequest = {
   readonly taskUrns: readonly string[];
   /** Seconds of life wanted for this lease; null: as long as allowed. */
   readonly ttlSeconds: number | null;
+  /** The `Idempotency-Key` header, 1 to 255 visible ASCII characters; null where absent. */
+  readonly idempotencyKey: string | null;
 };
 
 /** The credential in parts, and as the one string that a plain client can use. */
@@ -57,6 +59,8 @@ export type TaskEnding = {
 };
 
 export type LeaseDetail = { readonly lease: Lease; readonly events: readonly AuditEvent[] };
+/** `repeatOf`: the lease before it of the same instance, for which all was asked alike. */
+export type ListedLease = Lease & { readonly repeatOf: string | null };
 export type TaskDetail = { readonly task: Task; readonly leases: readonly Lease[] };
 
 /** One bounded pass of the sweep. */
@@ -122,7 +126,7 @@ export type Broker = {
     filter: LeaseFilter,
     limit: number,
     cursor: string | null,
-  ): Promise<Result<Page<Lease>, Failure>>;
+  ): Promise<Result<Page<ListedLease>, Failure>>;
   /** An agent sees its own; for others' it is `not_found`. */
   showLease(caller: Caller, leaseId: string): Promise<Result<LeaseDetail, Failure>>;
   listTasks(

@@ -52,6 +52,7 @@ export function permitEvent(
     readonly decision: Decision;
     readonly catalogueHash: string;
     readonly credentialName: string;
+    readonly replacesLeaseId: string | undefined;
   },
 ): NewAuditEvent {
   return {
@@ -67,6 +68,7 @@ export function permitEvent(
       ttl_seconds: facts.plan.ttlSeconds,
       deadline: facts.plan.deadline.toISOString(),
       credential_name: facts.credentialName,
+      replaces_lease_id: facts.replacesLeaseId,
       catalogue: facts.catalogueHash,
     },
   };

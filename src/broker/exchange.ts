@@ -9,6 +9,8 @@ import type { ExchangeFacts } from '../ledger/ledger.ts';
 import type { Decision, PolicyEngine } from '../policy/decision.ts';
 import { findAsk } from './ask.ts';
 import type { Ask } from './ask.ts';
+import { keyHash, requestHash, withoutReplaced } from './repeated-request.ts';
+import type { RequestIdentity } from './repeated-request.ts';
 import type { ExchangeGrant, ExchangeRequest } from './broker.ts';
 import { declareTask } from './declare-task.ts';
 import { denialEvent } from './exchange-events.ts';
@@ -103,7 +105,12 @@ async function decideAndGrant(
   const flooded = parts.backlog.refusal(ask.value.target.name);
   if (flooded) return fail(flooded);
 
-  const attempt = () => planAndOpen(parts, engine, progress, ask.value, request.ttlSeconds);
+  const identity = {
+    requestSha256: requestHash(declared.value, request.scope, request.ttlSeconds),
+    keySha256: keyHash(caller.instance, request.idempotencyKey),
+  };
+  const wanted = { ask: ask.value, seconds: request.ttlSeconds, identity };
+  const attempt = () => planAndOpen(parts, engine, progress, wanted);
   let opened = await attempt();
   // A parallel exchange opened the task with a deadline that is a second earlier: plan by that.
   if (!opened.ok && opened.failure.outdated) opened = await attempt();
@@ -117,17 +124,26 @@ async function decideAndGrant(
   return succeed({ ...credential.value, task: opened.value.task });
 }
 
+type Wanted = {
+  readonly ask: Ask;
+  readonly seconds: number | null;
+  readonly identity: RequestIdentity;
+};
+
 /** Plans, decides and, where permitted, commits the promise. */
 async function planAndOpen(
   parts: BrokerParts,
   engine: PolicyEngine,
   progress: Progress,
-  ask: Ask,
-  wantedSeconds: number | null,
+  { ask, seconds: wantedSeconds, identity }: Wanted,
 ): Promise<Result<Opened, NotOpened>> {
   const { caller, catalogueHash } = progress;
   const refused = (reason: Failure) => fail({ failure: reason, mayAudit: true, outdated: false });
-  const facts = await parts.ledger.readForExchange(caller.agent.id, ask.task.identifier);
+  const { keySha256 } = identity;
+  const found = await parts.ledger.readForExchange(caller.agent.id, ask.task.identifier, keySha256);
+  const counted = withoutReplaced(found, identity.requestSha256);
+  if (!counted.ok) return refused(counted.failure);
+  const facts = counted.value;
   const plan = planExchange(caller.agent, ask, wantedSeconds, facts);
   if (!plan.ok) return refused(plan.failure);
   const decision = decide(engine, caller, ask, plan.value, facts);
@@ -139,6 +155,7 @@ async function planAndOpen(
     plan: plan.value,
     decision,
     wantedSeconds,
+    identity,
     catalogueHash,
   });
 }

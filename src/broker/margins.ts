@@ -27,6 +27,15 @@ export const MINT_WAIT_MS = MINT_DEADLINE_SECONDS * 1000;
  */
 export const TOKEN_WAIT_MS = 8_000;
 
+/** Seconds for which an Idempotency-Key is kept after its last exchange: a day of retries. */
+export const KEY_KEPT_SECONDS = 24 * 3600;
+
+/** Seconds after which the outcome of an exchange under way is worth another look: most take ms. */
+export const KEY_RETRY_SECONDS = 1;
+
+/** Idempotency-Keys that one pass of the sweep forgets. */
+export const KEYS_PER_PASS = 500;
+
 /** Seconds after which an exchange that failed at the backend is worth another try. */
 export const MINT_RETRY_SECONDS = 2;
 

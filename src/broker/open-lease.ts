@@ -6,17 +6,25 @@ import type { Result } from '../foundation/result.ts';
 import type { SecretText } from '../foundation/secret-text.ts';
 import type { AgentCaller } from '../identity/principal.ts';
 import type { Lease, Task } from '../ledger/lease.ts';
-import type { Admission, Admit, NewTask } from '../ledger/ledger.ts';
+import type { Admission, Admit, ExchangeFacts, NewTask } from '../ledger/ledger.ts';
 import type { MintPlace } from '../mint/backend.ts';
 import { tokenRoleOf } from '../mint/backend-names.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Ask } from './ask.ts';
 import { backendFailed } from './backend-failed.ts';
+import { endOnce } from './end-until-dead.ts';
 import { permitEvent } from './exchange-events.ts';
-import { MINT_DEADLINE_SECONDS, TOKEN_MARGIN_SECONDS, TOKEN_WAIT_MS } from './margins.ts';
+import {
+  KEY_KEPT_SECONDS,
+  MINT_DEADLINE_SECONDS,
+  TOKEN_MARGIN_SECONDS,
+  TOKEN_WAIT_MS,
+} from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { planExchange } from './plan-exchange.ts';
 import type { ExchangePlan } from './plan-exchange.ts';
+import { withoutReplaced } from './repeated-request.ts';
+import type { RequestIdentity } from './repeated-request.ts';
 
 export type Permitted = {
   readonly caller: AgentCaller;
@@ -24,6 +32,7 @@ export type Permitted = {
   readonly plan: ExchangePlan;
   readonly decision: Decision;
   readonly wantedSeconds: number | null;
+  readonly identity: RequestIdentity;
   readonly catalogueHash: string;
 };
 
@@ -69,6 +78,7 @@ export async function openLease(
       { id: agent.id, owner: agent.owner },
       permitted.ask.task.identifier,
       admission(parts, permitted, { leaseId, credentialName, place }),
+      permitted.identity.keySha256,
     ),
     tokenInTime(parts, place, credentialName, permitted.plan.ttlSeconds),
   ]);
@@ -76,6 +86,7 @@ export async function openLease(
     const refusal = opened.failure;
     return fail({ failure: refusal, mayAudit: true, outdated: refusal === OUTDATED });
   }
+  endSuperseded(parts, opened.value.superseded);
   if (!token.ok) {
     await parts.ledger.recordMint({
       leaseId,
@@ -87,6 +98,13 @@ export async function openLease(
     return fail({ failure: refusal, mayAudit: false, outdated: false });
   }
   return succeed({ ...opened.value, place, token: token.value, openedAtMs });
+}
+
+/** Nobody waits for its death: the new lease does not depend on it. */
+function endSuperseded(parts: BrokerParts, lease: Lease | null): void {
+  if (lease === null) return;
+  parts.metrics.ended('superseded');
+  parts.background.run('end what a retry replaced', () => endOnce(parts, [lease]));
 }
 
 /** What comes too late is thrown away: nobody else can use it, and it ends by itself. */
@@ -128,8 +146,11 @@ function admission(
 ): Admit {
   const decisionId = parts.ids.uuid();
   const taskId = parts.ids.uuid();
-  return (facts) => {
-    const { caller, ask, plan } = permitted;
+  return (found) => {
+    const { caller, ask, plan, identity } = permitted;
+    const counted = withoutReplaced(found, identity.requestSha256);
+    if (!counted.ok) return counted;
+    const facts = counted.value;
     const again = planExchange(caller.agent, ask, permitted.wantedSeconds, facts);
     if (!again.ok) return again;
     if (again.value.deadline < plan.deadline) return fail(OUTDATED);
@@ -147,6 +168,7 @@ function admission(
         deadline: plan.deadline,
         mintDeadlineSeconds: MINT_DEADLINE_SECONDS,
         backendEndsBy: backendEnd(facts.now, plan),
+        requestSha256: identity.requestSha256,
         snapshot: {
           target: ask.target.name,
           kind: ask.target.kind,
@@ -155,13 +177,24 @@ function admission(
           catalogueHash: permitted.catalogueHash,
         },
       },
+      ...keyed(identity, facts),
       event: (openTaskId) =>
         permitEvent(decisionId, minting.leaseId, openTaskId, {
           ...permitted,
           credentialName: minting.credentialName,
+          replacesLeaseId: facts.earlier?.lease.id,
         }),
     });
   };
+}
+
+function keyed(
+  { keySha256 }: RequestIdentity,
+  { earlier }: ExchangeFacts,
+): Pick<Admission, 'keyed'> {
+  if (keySha256 === undefined) return {};
+  const replaces = earlier?.lease.id ?? null;
+  return { keyed: { keySha256, keptSeconds: KEY_KEPT_SECONDS, replaces } };
 }
 
 function newTask(id: string, ask: Ask, plan: ExchangePlan): NewTask {

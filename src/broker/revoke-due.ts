@@ -4,7 +4,7 @@ import type { SweepPass } from './broker.ts';
 import { endDue, nothingInHand, settleDue } from './end-due.ts';
 import type { InHand, Tally as DueTally } from './end-due.ts';
 import { endOverdueNames } from './end-overdue-names.ts';
-import { PASS_WAIT_MS, RESIDUES_PER_PASS, TASKS_PER_PASS } from './margins.ts';
+import { KEYS_PER_PASS, PASS_WAIT_MS, RESIDUES_PER_PASS, TASKS_PER_PASS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { retryResidue } from './retry-residue.ts';
 
@@ -49,6 +49,7 @@ async function askLedger(parts: BrokerParts, underWay: UnderWay, tally: Tally): 
   const sides = await Promise.allSettled([
     endWhatLedgerSays(parts, underWay.inHand, tally),
     markTimedOutTasks(parts, tally),
+    parts.ledger.forgetKeys(KEYS_PER_PASS),
   ]);
   underWay.asking = false;
   complain(parts, sides);

@@ -4,10 +4,11 @@ import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { Permission } from '../catalogue/operators.ts';
 import type { Caller, OperatorCaller } from '../identity/principal.ts';
-import type { Lease, Task } from '../ledger/lease.ts';
+import type { Task } from '../ledger/lease.ts';
 import type { LeaseFilter, Page, TaskFilter } from '../ledger/ledger.ts';
-import type { LeaseDetail, TaskDetail } from './broker.ts';
+import type { LeaseDetail, ListedLease, TaskDetail } from './broker.ts';
 import { withLedger } from './ledger-faults.ts';
+import { MINT_DEADLINE_SECONDS } from './margins.ts';
 import { withPermission } from './permission.ts';
 import type { BrokerParts } from './parts.ts';
 
@@ -20,9 +21,18 @@ export function listLeases(
   filter: LeaseFilter,
   limit: number,
   cursor: string | null,
-): Promise<Result<Page<Lease>, Failure>> {
+): Promise<Result<Page<ListedLease>, Failure>> {
   return withPermission(caller, 'leases.read', () =>
-    withLedger(async () => succeed(await parts.ledger.leases(filter, limit, cursor))),
+    withLedger(async () => {
+      const page = await parts.ledger.leases(filter, limit, cursor);
+      const leaseIds = page.items.map(({ id }) => id);
+      const repeats = await parts.ledger.repeatsOf(leaseIds, MINT_DEADLINE_SECONDS);
+      const items = page.items.map((lease) => ({
+        ...lease,
+        repeatOf: repeats.get(lease.id) ?? null,
+      }));
+      return succeed({ items, cursor: page.cursor });
+    }),
   );
 }
 

@@ -13,6 +13,7 @@ export const LeaseList = z.looseObject({
       revocability: z.string(),
       late_reason: z.string().nullish(),
       residue: z.string().nullish(),
+      repeat_of: z.string().nullish(),
     }),
   ),
   cursor: z.string().nullish(),
@@ -28,7 +29,12 @@ export function leaseTable(answer: z.infer<typeof LeaseList>): string {
     lease.state,
     lease.deadline,
     lease.revocability,
-    lease.late_reason ?? lease.residue ?? '',
+    noteOn(lease),
   ]);
   return table([['LEASE', 'AGENT', 'SCOPE', 'STATE', 'DEADLINE', 'REVOCABILITY', 'NOTE'], ...rows]);
+}
+
+function noteOn({ late_reason, residue, repeat_of }: z.infer<typeof LeaseList>['leases'][number]) {
+  const repeat = repeat_of ? `asked again after ${repeat_of}` : '';
+  return late_reason ?? residue ?? repeat;
 }

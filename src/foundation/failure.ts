@@ -56,6 +56,8 @@ export const FAILURE_REASONS = [
   'task_ended',
   'limit_open_leases',
   'limit_rate',
+  'idempotency_key_in_flight',
+  'idempotency_key_reused',
   // Can we.
   'lease_ended',
   'mint_refused',

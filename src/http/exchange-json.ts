@@ -18,6 +18,7 @@ export function exchangeJson({ credential, lease, task, ...grant }: ExchangeGran
     authorization_details: [grantedDetails(task)],
     task_id: task.id,
     lease_id: lease.id,
+    ...(lease.replacesLeaseId === null ? {} : { replaces_lease_id: lease.replacesLeaseId }),
     revocability: lease.revocability,
     ...(lease.revocabilityReason === null ? {} : { revocability_reason: lease.revocabilityReason }),
     deadline: lease.deadline.toISOString(),

@@ -1,3 +1,4 @@
+import type { Request } from 'express';
 import { succeed } from '../foundation/result.ts';
 import type { Endpoint } from './endpoint.ts';
 import { exchangeJson } from './exchange-json.ts';
@@ -13,7 +14,7 @@ import { readExchange } from './read-exchange.ts';
 export function exchangeEndpoint({ broker, clock, log, metrics }: HttpParts): Endpoint {
   return async ({ request, requestId, notes }) => {
     const form = await readForm(request, clock);
-    const asked = form.ok ? readExchange(form.value) : form;
+    const asked = form.ok ? readExchange(form.value, keyOf(request)) : form;
     if (!asked.ok) {
       metrics.refusedBeforeAgent(asked.failure.reason);
       return asked;
@@ -39,4 +40,9 @@ export function exchangeEndpoint({ broker, clock, log, metrics }: HttpParts): En
       },
     });
   };
+}
+
+/** Node joins a header that came twice with a comma and a space, which no key may hold. */
+function keyOf(request: Request): string | undefined {
+  return request.headers['idempotency-key']?.toString();
 }

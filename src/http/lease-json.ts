@@ -1,3 +1,4 @@
+import type { ListedLease } from '../broker/broker.ts';
 import type { AuditEvent, Lease } from '../ledger/lease.ts';
 
 /** A lease as REST shows it: snake case, RFC 3339 in UTC, no secret (the ledger holds none). */
@@ -31,7 +32,13 @@ export function leaseJson(lease: Lease) {
     attempts: lease.attempts,
     next_attempt_at: instant(lease.nextAttemptAt),
     late_reason: lease.lateReason,
+    replaces_lease_id: lease.replacesLeaseId,
   };
+}
+
+/** In a list: which of them look like one request that was sent again. */
+export function listedLeaseJson(lease: ListedLease) {
+  return { ...leaseJson(lease), repeat_of: lease.repeatOf };
 }
 
 /** What operators see besides: how the backend knows the lease, and how its mint went. */

@@ -4,7 +4,7 @@ import type { LeaseState } from '../ledger/lease-states.ts';
 import type { LeaseFilter } from '../ledger/ledger.ts';
 import { operatorCaller } from './bearer.ts';
 import type { Endpoint } from './endpoint.ts';
-import { leaseJson } from './lease-json.ts';
+import { listedLeaseJson } from './lease-json.ts';
 import { Flag, PAGING, Wanted } from './paging.ts';
 import type { HttpParts } from './parts.ts';
 import { readQuery } from './query.ts';
@@ -62,7 +62,7 @@ export function listLeasesEndpoint({ broker }: HttpParts): Endpoint {
     );
     if (!page.ok) return page;
     const { items, cursor: next } = page.value;
-    return succeed({ status: 200, body: { leases: items.map(leaseJson), cursor: next } });
+    return succeed({ status: 200, body: { leases: items.map(listedLeaseJson), cursor: next } });
   };
 }
 

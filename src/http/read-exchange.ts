@@ -22,8 +22,11 @@ const REQUESTED_TYPES = [`${TOKEN_TYPE}access_token`, `${TOKEN_TYPE}jwt`, DATABA
 /** RFC 8693 2.1: only these may come more than once. */
 const REPEATABLE: ReadonlySet<string> = new Set(['resource', 'audience']);
 
+const KEY_RULE = `must be 1 to ${REQUEST_BOUNDS.keyCharacters} visible ASCII characters, once`;
+const KEY = new RegExp(`^[\\x21-\\x7e]{1,${REQUEST_BOUNDS.keyCharacters}}$`);
+
 /** Reads a token exchange (RFC 8693 2.1) out of its form. Unknown parameters are ignored. */
-export function readExchange(form: Form): Result<ExchangeRequest, Failure> {
+export function readExchange(form: Form, key?: string): Result<ExchangeRequest, Failure> {
   const twice = duplicateOf(
     form,
     [...form.keys()].filter((name) => !REPEATABLE.has(name)),
@@ -44,6 +47,7 @@ export function readExchange(form: Form): Result<ExchangeRequest, Failure> {
   if (taskUrns.length > REQUEST_BOUNDS.targets) {
     return invalid('resource', `at most ${REQUEST_BOUNDS.targets} of resource and audience`);
   }
+  if (key !== undefined && !KEY.test(key)) return invalid('Idempotency-Key', KEY_RULE);
   const actorToken = single(form, 'actor_token');
   return succeed({
     subjectToken: new SecretText(subjectToken.value),
@@ -52,6 +56,7 @@ export function readExchange(form: Form): Result<ExchangeRequest, Failure> {
     authorizationDetails: single(form, 'authorization_details'),
     taskUrns,
     ttlSeconds: ttl.value,
+    idempotencyKey: key ?? null,
   });
 }
 

@@ -38,6 +38,8 @@ export const REQUEST_BOUNDS = {
   targets: 8,
   /** Characters of an operator's reason and of an agent's note. */
   proseCharacters: 500,
+  /** Characters of an Idempotency-Key. */
+  keyCharacters: 255,
   /** Characters of a cursor. */
   cursorCharacters: 512,
   /** Entries of a page unless asked otherwise, and at most. */

@@ -81,6 +81,8 @@ export type Lease = {
   readonly nextAttemptAt: Date | null;
   /** Why the last attempt to end or settle it failed. Contains no secret. */
   readonly lateReason: string | null;
+  /** The lease of an earlier exchange with the same Idempotency-Key, which this one replaces. */
+  readonly replacesLeaseId: string | null;
   readonly snapshot: LeaseSnapshot;
 };
 

@@ -22,6 +22,15 @@ export type ExchangeFacts = {
   readonly recentLeases: number;
   /** The newest task of this agent with this identifier, whether open or ended; null: none. */
   readonly task: Task | null;
+  /** What the Idempotency-Key asked about stands for; null: nothing, or none was asked about. */
+  readonly earlier: EarlierExchange | null;
+};
+
+/** The exchange that an Idempotency-Key was used for within the time for which keys are kept. */
+export type EarlierExchange = {
+  /** SHA-256 over its parameters without tokens. */
+  readonly requestSha256: Buffer;
+  readonly lease: Lease;
 };
 
 export type NewTask = {
@@ -52,14 +61,35 @@ export type NewLease = {
   readonly mintDeadlineSeconds: number;
   /** When the batch token, and with it OpenBao's lease, ends at the latest. */
   readonly backendEndsBy: Date;
+  /** SHA-256 over the parameters of the exchange without tokens; equal ones are seen as repeats. */
+  readonly requestSha256: Buffer;
   readonly snapshot: LeaseSnapshot;
+};
+
+/** An exchange that came with an Idempotency-Key. */
+export type KeyedExchange = {
+  /** SHA-256 over instance and key. */
+  readonly keySha256: Buffer;
+  readonly keptSeconds: number;
+  /** The lease of an earlier exchange with the key: fenced (`superseded`) where it may live. */
+  readonly replaces: string | null;
 };
 
 /** What an exchange commits: into the open task, or with a new one. */
 export type Admission = {
   readonly openTask: NewTask | null;
   readonly lease: NewLease;
+  /** Absent: no key was given. */
+  readonly keyed?: KeyedExchange;
   readonly event: (taskId: string) => NewAuditEvent;
+};
+
+/** A lease in `minting` with its task, as committed. */
+export type OpenedLease = {
+  readonly lease: Lease;
+  readonly task: Task;
+  /** What it replaces and was fenced with its commit, claimed by this replica; null: nothing. */
+  readonly superseded: Lease | null;
 };
 
 /** A pure function of the facts that were read under lock; it may still refuse. */
@@ -183,17 +213,28 @@ export type Ledger = {
   now(): Promise<Date>;
 
   // Exchange.
-  readForExchange(agentId: string, identifier: string): Promise<ExchangeFacts>;
+  readForExchange(agentId: string, identifier: string, keySha256?: Buffer): Promise<ExchangeFacts>;
   /**
    * Locks the agent's row, reads the facts again, asks `admit`, and commits task, lease (`minting`)
-   * and event. Caps are exact because of the lock. Fails with `ledger_unreachable` where waiting for
+   * and event, and with a key what it stands for from now on. Caps are exact because of the lock. Fails with `ledger_unreachable` where waiting for
    * it has left the lease less than 2 seconds, and with `task_ended` where its task has ended.
    */
   openLease(
     agent: { readonly id: string; readonly owner: string },
     identifier: string,
     admit: Admit,
-  ): Promise<Result<{ readonly lease: Lease; readonly task: Task }, Failure>>;
+    keySha256?: Buffer,
+  ): Promise<Result<OpenedLease, Failure>>;
+  /** Forgets Idempotency-Keys that are no longer kept; answers how many. Bounded by `limit`. */
+  forgetKeys(limit: number): Promise<number>;
+  /**
+   * Of these leases, those for which the same instance had asked with the same parameters within
+   * `withinSeconds` before: most likely one request that was sent again. By id: the one before.
+   */
+  repeatsOf(
+    leaseIds: readonly string[],
+    withinSeconds: number,
+  ): Promise<ReadonlyMap<string, string>>;
   /** Writes the audit event of a denial. */
   recordDenial(event: NewAuditEvent): Promise<void>;
   /**

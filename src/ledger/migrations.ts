@@ -15,6 +15,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 2, file: '0002_operations.sql', minReader: 2 },
   { version: 3, file: '0003_end_causes.sql', minReader: 2 },
   { version: 4, file: '0004_due_by_target.sql', minReader: 2 },
+  { version: 5, file: '0005_idempotency.sql', minReader: 2 },
 ];
 
 /** The schema that this code was written for. */

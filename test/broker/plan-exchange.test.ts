@@ -44,7 +44,13 @@ const OPEN_TASK = {
   deadline: new Date('2026-11-22T12:01:00.000Z'),
   endedAt: null,
 } as unknown as Task;
-const FACTS: ExchangeFacts = { now: NOW, openLeases: 0, recentLeases: 0, task: null };
+const FACTS: ExchangeFacts = {
+  now: NOW,
+  openLeases: 0,
+  recentLeases: 0,
+  task: null,
+  earlier: null,
+};
 
 function plan(
   facts: Partial<ExchangeFacts> = {},

@@ -51,11 +51,11 @@ describe('the bridge', () => {
   test.each([...FAILURE_REASONS])('%s is what each face allows', (reason: FailureReason) => {
     const told = failure(reason, 'a "detail"', { retryAfterSeconds: 3 });
     const oauth = renderFailure('oauth', told, 'r');
-    expect([400, 401, 404, 405, 408, 413, 429, 500, 503]).toContain(oauth.status);
+    expect([400, 401, 404, 405, 408, 409, 413, 429, 500, 503]).toContain(oauth.status);
     expect(oauth.headers?.['WWW-Authenticate'] === undefined).toBe(oauth.status !== 401);
     expect(oauth.body['error'] === 'server_error').toBe(oauth.status === 500);
     expect(oauth.body['error'] === 'temporarily_unavailable').toBe(
-      oauth.status === 503 || oauth.status === 429,
+      [409, 429, 503].includes(oauth.status),
     );
     const rest = renderFailure('rest', told, 'r');
     expect(rest.type).toBe('application/problem+json');

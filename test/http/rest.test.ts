@@ -259,7 +259,7 @@ describe('lists', () => {
     const served = await serving({
       listLeases: (_caller, filter, limit, cursor) => {
         asked.push({ filter, limit, cursor });
-        return Promise.resolve(succeed({ items: [lease], cursor: 'next' }));
+        return Promise.resolve(succeed({ items: [{ ...lease, repeatOf: null }], cursor: 'next' }));
       },
     });
     const list = (query: string) =>

@@ -50,6 +50,118 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
   const kinds = async (of: Parameters<Ledger['events']>[0]) =>
     (await first.events(of)).map(({ kind }) => kind);
 
+  describe('an Idempotency-Key', () => {
+    const ask = { keySha256: randomBytes(32), keptSeconds: 60 };
+
+    /** Opens with the key, replacing what it stood for, as the broker does. */
+    async function openKeyed(
+      ledger: Ledger,
+      one: { readonly id: string; readonly owner: string },
+      keySha256: Buffer,
+      requestSha256 = randomBytes(32),
+    ) {
+      const admit = (facts: Parameters<typeof admission>[0]) => ({
+        ok: true as const,
+        value: {
+          ...admission(facts, { lease: { requestSha256 }, task: { identifier: 'keyed' } }),
+          keyed: { ...ask, keySha256, replaces: facts.earlier?.lease.id ?? null },
+        },
+      });
+      return value(await ledger.openLease(one, 'keyed', admit, keySha256));
+    }
+
+    test('stands for the lease of its last exchange, which the next one fences', async () => {
+      const [one, other] = [agent(), agent()];
+      const [key, requestSha256] = [randomBytes(32), randomBytes(32)];
+      expect((await first.readForExchange(one.id, 'keyed', key)).earlier).toBeNull();
+      const opened = await openKeyed(first, one, key, requestSha256);
+      expect(opened).toMatchObject({ superseded: null, lease: { replacesLeaseId: null } });
+      const live = await first.recordMint(minted(opened.lease.id));
+
+      const { earlier } = await second.readForExchange(one.id, 'keyed', key);
+      expect(earlier).toEqual({ requestSha256, lease: live });
+      expect((await second.readForExchange(other.id, 'keyed', key)).earlier).toBeNull();
+      expect((await second.readForExchange(one.id, 'keyed')).earlier).toBeNull();
+
+      const again = await openKeyed(second, one, key, requestSha256);
+      expect(again.lease).toMatchObject({ state: 'minting', replacesLeaseId: live.id });
+      expect(again.superseded).toMatchObject({
+        id: live.id,
+        state: 'revoking',
+        endCause: 'superseded',
+        claimOwner: SECOND,
+      });
+      expect(await first.lease(live.id)).toEqual(again.superseded);
+      expect(await kinds({ leaseId: live.id })).toContain('lease.fenced');
+      const after = await first.readForExchange(one.id, 'keyed', key);
+      expect(after.earlier?.lease.id).toBe(again.lease.id);
+
+      await first.recordDeaths([death(live.id)]);
+      expect(await openKeyed(first, one, key)).toMatchObject({
+        lease: { replacesLeaseId: again.lease.id },
+        superseded: { id: again.lease.id },
+      });
+    });
+
+    test('what it stands for is read under the lock: of two at once the second sees the first', async () => {
+      const one = agent();
+      const key = randomBytes(32);
+      await open(first, { agent: one });
+      const both = await Promise.all([openKeyed(first, one, key), openKeyed(second, one, key)]);
+      const before = both.find(({ lease }) => lease.replacesLeaseId === null);
+      const after = both.find(({ lease }) => lease.replacesLeaseId !== null);
+      expect(before).toBeDefined();
+      expect(after?.superseded?.id).toBe(before?.lease.id);
+    });
+
+    test('a refusal changes nothing of it', async () => {
+      const one = agent();
+      const key = randomBytes(32);
+      const { lease } = await openKeyed(first, one, key);
+      const no = fail(failure('policy_denied', 'no'));
+      expect(await first.openLease(one, 'keyed', () => no, key)).toEqual(no);
+      expect((await first.lease(lease.id))?.state).toBe('minting');
+    });
+
+    test('is forgotten after its time, some at a time', async () => {
+      const one = agent();
+      const keys = [randomBytes(32), randomBytes(32), randomBytes(32)];
+      for (const key of keys) await openKeyed(first, one, key);
+      await first.forgetKeys(1000);
+      expect((await first.readForExchange(one.id, 'keyed', keys[0])).earlier).not.toBeNull();
+      await world.shiftClock(61);
+      expect((await first.readForExchange(one.id, 'keyed', keys[0])).earlier).toBeNull();
+      expect(await first.forgetKeys(2)).toBe(2);
+      expect(await second.forgetKeys(1000)).toBeGreaterThanOrEqual(1);
+      expect(await first.forgetKeys(1000)).toBe(0);
+      await world.shiftClock(0);
+      expect((await first.readForExchange(one.id, 'keyed', keys[2])).earlier).toBeNull();
+    });
+
+    test('repeats are equal requests of one instance within the time asked for', async () => {
+      const one = agent();
+      const requestSha256 = randomBytes(32);
+      const asked = async (more: Parameters<typeof open>[1] = {}) =>
+        (await open(first, { agent: one, ...more, lease: { requestSha256, ...more?.lease } })).lease
+          .id;
+      const before = await asked();
+      const again = await asked();
+      const otherwise = await asked({ lease: { requestSha256: randomBytes(32) } });
+      const elsewhere = await asked({ lease: { instance: 'pod-2' } });
+      const others = await asked({ agent: agent() });
+      const third = await asked();
+      const all = [before, again, otherwise, elsewhere, others, third];
+      expect(await second.repeatsOf(all, 10)).toEqual(
+        new Map([
+          [again, before],
+          [third, again],
+        ]),
+      );
+      expect(await second.repeatsOf([], 10)).toEqual(new Map());
+      expect(await second.repeatsOf([third], 0)).toEqual(new Map());
+    });
+  });
+
   describe('opening a lease', () => {
     test('commits task, lease and event together, before any credential exists', async () => {
       const { lease, task } = await open(first, { identifier: 'invoice-1' });

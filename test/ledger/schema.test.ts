@@ -37,7 +37,7 @@ test('every column of a lease and of a task is read by name', async () => {
     ).map(({ name }) => name);
   // The hash is only compared, and what is due is computed.
   expect((await columns('mayfly.lease')).sort()).toEqual(
-    [...LEASE_COLUMNS, 'credential_sha256', 'due_at'].sort(),
+    [...LEASE_COLUMNS, 'credential_sha256', 'due_at', 'request_sha256'].sort(),
   );
   expect((await columns('mayfly.task')).sort()).toEqual([...TASK_COLUMNS].sort());
 });

@@ -11,6 +11,7 @@ import { endLease } from './end-lease.ts';
 import { endTask } from './end-task.ts';
 import { endTimedOutTasks } from './end-timed-out-tasks.ts';
 import { readFacts } from './exchange-facts.ts';
+import { forgetKeys } from './idempotency-keys.ts';
 import type { LedgerAddress } from './ledger-address.ts';
 import type { LedgerDatabase, LedgerTables } from './ledger-database.ts';
 import { ledgerPool } from './ledger-pool.ts';
@@ -33,6 +34,7 @@ import { recordResidue } from './record-residue.ts';
 import { recordResurrected } from './record-resurrected.ts';
 import { recordSettled } from './record-settled.ts';
 import { releaseClaims } from './release-claims.ts';
+import { repeatsOf } from './repeats-of.ts';
 
 export type LedgerOptions = LedgerAddress & {
   /** Connections of this replica; 10 are enough for two cores. */
@@ -66,8 +68,10 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     close: () => (closed ??= db.destroy()),
     installation: () => readInstallation(ledger),
     now: () => readNow(ledger),
-    readForExchange: (agentId, identifier) => readFacts(ledger, agentId, identifier),
-    openLease: (agent, identifier, admit) => openLease(ledger, agent, identifier, admit),
+    readForExchange: (...of) => readFacts(ledger, ...of),
+    openLease: (...opening) => openLease(ledger, ...opening),
+    forgetKeys: (limit) => forgetKeys(ledger, limit),
+    repeatsOf: (leaseIds, withinSeconds) => repeatsOf(ledger, leaseIds, withinSeconds),
     recordDenial: (event) => recordDenial(ledger, event),
     recordMint: (record) => recordMint(ledger, record),
     endTask: (end) => endTask(ledger, end),

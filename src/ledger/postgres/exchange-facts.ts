@@ -2,6 +2,8 @@ import { sql } from 'kysely';
 import type { RawBuilder } from 'kysely';
 import type { ExchangeFacts } from '../ledger.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
+import { earlierExchange, earlierOf } from './idempotency-keys.ts';
+import type { EarlierRow } from './idempotency-keys.ts';
 import { taskBeside, taskColumnsOf } from './task-row.ts';
 import type { TaskBeside } from './task-row.ts';
 
@@ -19,11 +21,15 @@ export async function readFacts(
   ledger: LedgerDatabase,
   agentId: string,
   identifier: string,
+  keySha256?: Buffer,
 ): Promise<ExchangeFacts> {
-  const { rows } = await sql<FactsRow>`
-    select f.now, f.open_leases, f.recent_leases, ${TASK}
-    from mayfly.exchange_facts(${agentId}, ${identifier}) as f`.execute(ledger.db);
-  return factsOf(rows);
+  const [{ rows }, earlier] = await Promise.all([
+    sql<FactsRow>`
+      select f.now, f.open_leases, f.recent_leases, ${TASK}
+      from mayfly.exchange_facts(${agentId}, ${identifier}) as f`.execute(ledger.db),
+    keySha256 && earlierExchange(agentId, keySha256).execute(ledger.db),
+  ]);
+  return factsOf(rows, earlier?.rows);
 }
 
 /** Locks the agent's row and the open task, then reads what is committed by then. */
@@ -33,7 +39,10 @@ export function lockingFacts(agentId: string, identifier: string): RawBuilder<Fa
     from mayfly.lock_for_exchange(${agentId}, ${identifier}) as f`;
 }
 
-export function factsOf(rows: readonly FactsRow[]): ExchangeFacts {
+export function factsOf(
+  rows: readonly FactsRow[],
+  earlier: readonly EarlierRow[] = [],
+): ExchangeFacts {
   const [row] = rows;
   if (row === undefined) throw new Error('the ledger answered no facts');
   const { of_task_id } = row;
@@ -42,5 +51,6 @@ export function factsOf(rows: readonly FactsRow[]): ExchangeFacts {
     openLeases: row.open_leases,
     recentLeases: row.recent_leases,
     task: of_task_id === null ? null : taskBeside({ ...row, of_task_id }),
+    earlier: earlierOf(earlier),
   };
 }

@@ -42,6 +42,7 @@ export type LeaseRow = {
   readonly attempts: number;
   readonly next_attempt_at: Date | null;
   readonly late_reason: string | null;
+  readonly replaces_lease_id: string | null;
   readonly snapshot: LeaseSnapshot;
 };
 
@@ -85,6 +86,7 @@ export const LEASE_COLUMNS = [
   'attempts',
   'next_attempt_at',
   'late_reason',
+  'replaces_lease_id',
   'snapshot',
 ] as const satisfies readonly (keyof LeaseRow)[];
 
@@ -135,6 +137,7 @@ export function leaseFromRow(row: LeaseRow): Lease {
     attempts: row.attempts,
     nextAttemptAt: row.next_attempt_at,
     lateReason: row.late_reason,
+    replacesLeaseId: row.replaces_lease_id,
     snapshot: row.snapshot,
   };
 }

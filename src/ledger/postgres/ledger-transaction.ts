@@ -10,19 +10,26 @@ export type Writes<Value> = {
 };
 
 /**
- * A transaction of two round trips: `begin` goes out with the statement that reads, all that is
- * written goes out with `commit`. `decide` answers undefined to roll back. Rejects where the commit
- * did not happen or is not known to have happened.
+ * A transaction of two round trips: `begin` goes out with the statement that reads (and locks), and
+ * with one that reads beside it what is then locked; all that is written goes out with `commit`.
+ * `decide` answers undefined to roll back. Rejects where the commit did not happen or is not known
+ * to have happened.
  */
-export async function readThenWrite<Row, Value>(
+export async function readThenWrite<Row, Beside, Value>(
   ledger: LedgerDatabase,
   read: RawBuilder<Row>,
-  decide: (rows: readonly Row[]) => Writes<Value> | undefined,
+  beside: RawBuilder<Beside> | undefined,
+  decide: (rows: readonly Row[], beside: readonly Beside[]) => Writes<Value> | undefined,
 ): Promise<Value | undefined> {
   const session = await ledger.pool.connect();
   try {
-    const [, rows] = await inOrder(session, [plain('begin'), read.compile(ledger.db)]);
-    const writes = decide((rows?.rows ?? []) as readonly Row[]);
+    const reads = beside === undefined ? [read] : [read, beside];
+    const compiled = reads.map((one) => one.compile(ledger.db));
+    const [, rows, besides] = await inOrder(session, [plain('begin'), ...compiled]);
+    const writes = decide(
+      (rows?.rows ?? []) as readonly Row[],
+      (besides?.rows ?? []) as readonly Beside[],
+    );
     if (writes === undefined) {
       await session.query('rollback', []);
       return undefined;

@@ -6,9 +6,10 @@ import type { Failure } from '../../foundation/failure.ts';
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 import type { Lease, Task } from '../lease.ts';
-import type { Admission, Admit, ExchangeFacts, NewTask } from '../ledger.ts';
+import type { Admission, Admit, ExchangeFacts, NewTask, OpenedLease } from '../ledger.ts';
 import { endingTimedOutTask } from './end-timed-out-tasks.ts';
 import { factsOf, lockingFacts } from './exchange-facts.ts';
+import { earlierExchange, keepKey, supersede } from './idempotency-keys.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -24,7 +25,6 @@ const LIFE_LEFT_MIN_MS = 2_000;
 const OPENINGS_KEPT_SECONDS = 120;
 
 type Agent = { readonly id: string; readonly owner: string };
-type Opened = { readonly lease: Lease; readonly task: Task };
 
 /**
  * Locks: the agent's row for update, then its open task for share; both until the commit. So caps
@@ -35,12 +35,15 @@ export async function openLease(
   agent: Agent,
   identifier: string,
   admit: Admit,
-): Promise<Result<Opened, Failure>> {
+  keySha256?: Buffer,
+): Promise<Result<OpenedLease, Failure>> {
   let refusal: Failure | undefined;
-  const opened = await readThenWrite(ledger, lockingFacts(agent.id, identifier), (rows) => {
-    const facts = factsOf(rows);
+  const locking = lockingFacts(agent.id, identifier);
+  const earlier = keySha256 && earlierExchange(agent.id, keySha256);
+  const opened = await readThenWrite(ledger, locking, earlier, (rows, earlierRows) => {
+    const facts = factsOf(rows, earlierRows);
     const admitted = admission(facts, identifier, admit);
-    if (admitted.ok) return writes(ledger, agent, facts, admitted.value);
+    if (admitted.ok) return keyedWrites(ledger, agent, facts, admitted.value);
     refusal = admitted.failure;
     return undefined;
   });
@@ -85,14 +88,14 @@ function writes(
   agent: Agent,
   facts: ExchangeFacts,
   admission: Admission,
-): Writes<Opened> {
+): Writes<OpenedLease> {
   const { openTask, lease } = admission;
   const open = facts.task;
   if (openTask === null) {
     if (open === null) throw new TypeError('an admission names no task');
     return {
       statements: [insertLease(ledger, agent, open.id, admission)],
-      result: ([opened]) => ({ lease: onlyLease(opened), task: open }),
+      result: ([opened]) => ({ lease: onlyLease(opened), task: open, superseded: null }),
     };
   }
   const statements = [
@@ -106,7 +109,30 @@ function writes(
     result: (rows) => ({
       lease: onlyLease(rows.at(-1)),
       task: openedTask(agent, openTask, lease.instance, rows.at(-2)),
+      superseded: null,
     }),
+  };
+}
+
+/** With a key between two statements more: what is replaced is fenced, the key is kept. */
+function keyedWrites(
+  ledger: LedgerDatabase,
+  agent: Agent,
+  facts: ExchangeFacts,
+  admission: Admission,
+): Writes<OpenedLease> {
+  const plain = writes(ledger, agent, facts, admission);
+  const { keyed, lease } = admission;
+  if (keyed === undefined) return plain;
+  const { replaces } = keyed;
+  const fence = replaces === null ? [] : [supersede(ledger, agent.id, replaces, lease.id)];
+  return {
+    statements: [...fence, ...plain.statements, keepKey(agent.id, keyed, lease)],
+    result: (rows) => {
+      const [fenced] = (fence.length > 0 ? (rows[0] ?? []) : []) as readonly LeaseRow[];
+      const superseded = fenced === undefined ? null : leaseFromRow(fenced);
+      return { ...plain.result(rows.slice(fence.length, -1)), superseded };
+    },
   };
 }
 
@@ -190,13 +216,13 @@ function insertLease(
     opened as (
       insert into mayfly.lease as l (id, task_id, agent_id, owner, instance, issuer, subject, scope,
         state, revocability, credential_name, decision_id, created_at, deadline, mint_deadline,
-        backend_ends_by, claim_owner, claim_until, snapshot)
+        backend_ends_by, claim_owner, claim_until, request_sha256, replaces_lease_id, snapshot)
       select ${lease.id}::uuid, ${taskId}::uuid, ${agent.id}, ${agent.owner}, ${lease.instance},
         ${lease.issuer}, ${lease.subject}, ${lease.scope}, 'minting', ${lease.revocability},
         ${lease.credentialName}, ${lease.decisionId}::uuid, clock.now, ${lease.deadline},
         clock.now + make_interval(secs => ${lease.mintDeadlineSeconds}), ${lease.backendEndsBy},
         ${ledger.replica}, clock.now + make_interval(secs => ${lease.mintDeadlineSeconds}),
-        ${JSON.stringify(lease.snapshot)}::jsonb
+        ${lease.requestSha256}::bytea, ${admission.keyed?.replaces ?? null}::uuid, ${JSON.stringify(lease.snapshot)}::jsonb
       from clock
       returning ${leaseColumns('l')}
     ), counted as (

@@ -73,6 +73,7 @@ export const lease: Lease = {
   attempts: 0,
   nextAttemptAt: null,
   lateReason: null,
+  replacesLeaseId: null,
   snapshot: {
     target: 'orders-db',
     kind: 'postgres',

@@ -33,7 +33,8 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
     revokeCredential: () => Promise.resolve(succeed(undefined)),
     revokeLease: () => Promise.resolve(succeed(deadLease)),
     revokeTask: () => Promise.resolve(succeed({ task, leases: [deadLease], allDead: true })),
-    listLeases: () => Promise.resolve(succeed({ items: [lease], cursor: 'next' })),
+    listLeases: () =>
+      Promise.resolve(succeed({ items: [{ ...lease, repeatOf: null }], cursor: 'next' })),
     showLease: () => Promise.resolve(succeed({ lease, events: [event] })),
     listTasks: () => Promise.resolve(succeed({ items: [task], cursor: null })),
     showTask: () => Promise.resolve(succeed({ task, leases: [lease] })),

@@ -53,6 +53,7 @@ export function newLease(now: Date, more: Partial<NewLease> = {}): NewLease {
     deadline: inSeconds(now, 300),
     mintDeadlineSeconds: 10,
     backendEndsBy: inSeconds(now, 330),
+    requestSha256: randomBytes(32),
     snapshot: {
       target: 'orders',
       kind: 'postgres',

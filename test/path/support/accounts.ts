@@ -3,6 +3,8 @@ import { until } from './agent.ts';
 
 /** What a lease looks like in the ledger, by plain SQL. */
 export type Row = {
+  readonly id: string;
+  readonly task_id: string;
   readonly state: string;
   readonly end_cause: string | null;
   readonly mint_outcome: string | null;

@@ -25,6 +25,8 @@ export type Wanted = {
   readonly taskType?: string;
   readonly ttl?: number;
   readonly details?: Readonly<Record<string, unknown>>;
+  /** The Idempotency-Key. */
+  readonly key?: string;
 };
 
 /** Sends one exchange; answers whatever came back. */
@@ -43,7 +45,9 @@ export async function exchange(broker: string, token: string, wanted: Wanted): P
     ]),
     ...(wanted.ttl === undefined ? {} : { ttl: String(wanted.ttl) }),
   });
-  return answered(await fetch(`${broker}/exchange`, { method: 'POST', body: form }));
+  const headers: Record<string, string> =
+    wanted.key === undefined ? {} : { 'Idempotency-Key': wanted.key };
+  return answered(await fetch(`${broker}/exchange`, { method: 'POST', headers, body: form }));
 }
 
 /** An exchange that must succeed. */
