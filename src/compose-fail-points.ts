@@ -34,6 +34,7 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'leaseByName',
   'leaseByCredential',
   'leases',
+  'repeatsOf',
   'task',
   'tasks',
   'events',

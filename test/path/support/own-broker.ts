@@ -85,6 +85,7 @@ function requestOf(token: string, wanted: Wanted) {
       },
     ]),
     taskUrns: [],
+    idempotencyKey: null,
     ttlSeconds: wanted.ttl ?? null,
   };
 }
