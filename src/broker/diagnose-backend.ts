@@ -83,6 +83,7 @@ async function diagnoseOne(
           maxConnections: 1,
         },
         admin: target.admin.username,
+        routinesOwner: target.routines_owner,
         groups: target.groups,
         declaredReplicas: endpoints.filter(({ kind }) => kind === 'replica').length,
         ledger: parts.ledger,

@@ -37,6 +37,7 @@ export async function targetInstallation(
     prover: { username: prover.username, password: await password(prover.secret) },
     groups: allowedGroups(parts.catalogue, target),
     narrowPublic: target.narrow_public,
+    routinesOwner: target.routines_owner,
   });
 }
 

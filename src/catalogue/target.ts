@@ -73,15 +73,19 @@ export const Target = z
         config: Name.describe('The name of the connection below that mount.'),
       })
       .describe('Where OpenBao keeps it.'),
-    admin: z
-      .strictObject({ username: Username })
-      .describe("OpenBao's own login at the target: creates and drops roles."),
+    admin: z.strictObject({ username: Username }).describe("OpenBao's own login at the target."),
     groups: distinct(PlainRole, GROUPS_MAX).describe('Group roles that scopes may hand out.'),
     narrow_public: z
       .enum(['none', 'database', 'cluster'])
       .default('none')
       .describe(
         'Whether `backend apply` takes from PUBLIC what it must not have for a proof: CONNECT, TEMPORARY and CREATE on this database, or CONNECT on all of the cluster. It can lock out other users of the cluster, so it is none unless you say so; then doctor says what an administrator has to do.',
+      ),
+    routines_owner: z
+      .enum(['superuser', 'admin'])
+      .default('superuser')
+      .describe(
+        "Whose rights the routines that make and end credentials have: those of a superuser role without login, so that OpenBao's login can do nothing but call them; or, where no superuser is to be had, those of OpenBao's login, which then needs CREATEROLE and becomes slower with every live credential.",
       ),
     guard: Login.describe(
       "Ends credentials that Mayfly made; absent: OpenBao's word is all there is.",

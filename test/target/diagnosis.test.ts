@@ -17,6 +17,7 @@ function asApplied(of: World): DiagnosedTarget {
   return {
     config: of.config,
     admin: of.plan.admin.username,
+    routinesOwner: of.plan.routinesOwner,
     groups: ['orders_read', 'orders_write'],
     declaredReplicas: 0,
     ledger: { now: () => Promise.resolve(systemClock.now()), cluster: '42' },
@@ -144,23 +145,44 @@ describe.each<[string, Severity, RegExp, string, string]>([
   [
     'admin_role',
     'broken',
-    /cannot end sessions/,
-    'revoke pg_signal_backend from openbao_admin',
+    /is a member of pg_signal_backend/,
     'grant pg_signal_backend to openbao_admin',
+    'revoke pg_signal_backend from openbao_admin',
   ],
   [
     'admin_role',
     'broken',
-    /cannot hand out orders_read/,
-    'revoke orders_read from openbao_admin',
+    /is a member of orders_read/,
     'grant orders_read to openbao_admin with admin true, inherit false, set false',
+    'revoke orders_read from openbao_admin',
   ],
   [
     'admin_role',
     'broken',
-    /is a superuser/,
-    'alter role openbao_admin superuser',
-    'alter role openbao_admin nosuperuser',
+    /has attributes that it does not need/,
+    'alter role openbao_admin createrole',
+    'alter role openbao_admin nocreaterole',
+  ],
+  [
+    'routines_owner',
+    'broken',
+    /mayfly_te5t_owner can log in/,
+    'alter role mayfly_te5t_owner login',
+    'alter role mayfly_te5t_owner nologin',
+  ],
+  [
+    'routines_owner',
+    'broken',
+    /mayfly_te5t_owner has the member orders_read/,
+    'grant mayfly_te5t_owner to orders_read',
+    'revoke mayfly_te5t_owner from orders_read',
+  ],
+  [
+    'routines_owner',
+    'broken',
+    /mayfly_te5t_owner is not a superuser/,
+    'alter role mayfly_te5t_owner nosuperuser',
+    'alter role mayfly_te5t_owner superuser',
   ],
   [
     'admin_timeouts',
@@ -242,8 +264,8 @@ describe('what is compared with elsewhere', () => {
   });
 
   test('no way to rehearse', async () => {
-    const { config, admin, groups, declaredReplicas, ledger } = healthy;
-    const without = { config, admin, groups, declaredReplicas, ledger };
+    const { config, admin, routinesOwner, groups, declaredReplicas, ledger } = healthy;
+    const without = { config, admin, routinesOwner, groups, declaredReplicas, ledger };
     expectFinding(await diagnose(without), 'rehearsal_make', 'notice', /no credential was made/);
   });
 

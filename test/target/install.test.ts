@@ -64,7 +64,7 @@ describe.each(versions)('installing at Postgres %i', (version) => {
       { what: 'no CONNECT on database orders for PUBLIC', state: 'changed' },
       { what: 'function mayfly_te5t.kick', state: 'changed' },
       {
-        what: 'list is only for openbao_admin and mayfly_guard',
+        what: 'list is only for mayfly_te5t_owner and mayfly_guard',
         state: 'changed',
       },
     ]);

@@ -137,32 +137,17 @@ describe("pinning another agent's role", () => {
   };
 
   test(
-    'the pinned one is dead at once, and gone when the attacker is',
+    'the pinned one is gone at once',
     async () => {
       await eachRound(async () => {
         const [attacker, victim] = [await mint(world), await mint(world)];
         await pin(attacker, victim);
-        await expectResidue(world, victim.name, /depend on it/);
-        await expectGone(world, attacker.name);
         await expectGone(world, victim.name);
+        await expectGone(world, attacker.name);
       });
     },
     PATIENCE_MS,
   );
-
-  test('where PUBLIC may connect, a role that cannot be dropped is shut', async () => {
-    await world.root.query('grant connect on database orders to public');
-    try {
-      const [attacker, victim] = [await mint(world), await mint(world)];
-      await pin(attacker, victim);
-      await expectResidue(world, victim.name, /depend on it/);
-      expect(await canLogIn(world, victim)).toBe(false);
-      await expectGone(world, attacker.name);
-      await expectGone(world, victim.name);
-    } finally {
-      await world.root.query('revoke connect on database orders from public');
-    }
-  });
 
   test('makes a naive revoke of the other fail', async () => {
     const [attacker, victim] = [await mint(world), await mint(world)];
@@ -237,7 +222,7 @@ describe('set role leftover', () => {
 
   test('with an ordinary grant he does, and what he makes outlives a naive revoke', async () => {
     const credential = { name: newName(), password: secret() };
-    await world.openbao.query(
+    await world.root.query(
       `create role "${credential.name}" login in role orders_write
          password '${credential.password.reveal()}'`,
     );

@@ -107,7 +107,7 @@ describe('mint finishing after the end', () => {
     expect(await naiveRevoke(world, name, ['drop role if exists "{{name}}"'])).toEqual({
       error: null,
     });
-    await world.openbao.query(`create role "${name}" login password '${password.reveal()}'
+    await world.root.query(`create role "${name}" login password '${password.reveal()}'
       in role orders_read`);
     expect(await canLogIn(world, { name, password })).toBe(true);
     await expectGone(world, name);

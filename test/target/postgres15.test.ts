@@ -112,6 +112,7 @@ there('on Postgres 15 (skipped where Debian’s postgresql-15 is not installed)'
         {
           config: world.config,
           admin: world.plan.admin.username,
+          routinesOwner: world.plan.routinesOwner,
           groups: ['orders_read', 'orders_write'],
           declaredReplicas: 0,
           ledger: { now: () => Promise.resolve(systemClock.now()), cluster: null },

@@ -6,6 +6,8 @@ import { connectTarget } from './connect-target.ts';
 import type { TargetConfig } from './connect-target.ts';
 import { errorWords } from './error-words.ts';
 import type { CatalogueCheck, Finding } from './finding.ts';
+import { ownerOf } from './installation-plan.ts';
+import type { RoutinesOwner } from './installation-plan.ts';
 import { rehearsal } from './rehearsal.ts';
 import type { Rehearse } from './rehearsal.ts';
 import { roleChecks } from './role-checks.ts';
@@ -18,6 +20,7 @@ export type DiagnosedTarget = {
   readonly config: TargetConfig;
   /** OpenBao's login at the target. */
   readonly admin: string;
+  readonly routinesOwner: RoutinesOwner;
   readonly groups: readonly string[];
   /** Replicas that the target declares. */
   readonly declaredReplicas: number;
@@ -51,15 +54,25 @@ export async function diagnoseTarget(
       }),
     ];
     if (reachable.some(({ ok }) => !ok)) return reachable;
+    const owner = ownerOf({
+      installation: config.installation,
+      routinesOwner: target.routinesOwner,
+      admin: { username: target.admin },
+    });
     const checks = [
       ...clusterChecks(target.declaredReplicas),
       ...roleChecks({
+        owner,
         admin: target.admin,
         guard: config.guard.username,
         prover: config.prover.username,
         groups: target.groups,
       }),
-      ...schemaChecks(config.installation, target.admin, config.guard.username),
+      ...schemaChecks(config.installation, {
+        owner,
+        admin: target.admin,
+        guard: config.guard.username,
+      }),
     ];
     const findings: Finding[] = [...reachable];
     for (const check of checks) findings.push(await answer(catalogue, check));

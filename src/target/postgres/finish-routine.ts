@@ -59,6 +59,10 @@ export function finishRoutine(installation: string): Routine {
     end if;
     commit;
     ${LATER_FLUSHED}
+    if total > 1 then
+      perform ${schema}.strip_all(array(select names[x] from pg_catalog.generate_series(1, total) x
+        where not done[x] and closings[x] = 'alive'), null);
+    end if;
     ${forAll(`closings[i] = 'alive'`, `perform ${schema}.strip(names[i], ${PATIENCE});`)}
     commit;
     ${kickAll}

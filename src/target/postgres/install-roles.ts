@@ -1,6 +1,6 @@
 import type { AllowedGroup, InstallStep, TargetInstallation } from './installation-plan.ts';
 import { quoteIdentifier, quoteLiteral } from './quoting.ts';
-import { schemaOf } from './schema-name.ts';
+import { ownerRoleOf, schemaOf } from './schema-name.ts';
 
 /** A stopped OpenBao must not keep a half-made user, nor wait for one of its own. */
 export const ADMIN_TIMEOUTS = {
@@ -28,10 +28,10 @@ export function roleSteps(
   const { admin, guard, prover } = plan;
   const modern = version >= MEMBERSHIP_OPTIONS_SINCE;
   return [
-    login(admin.username, 'createrole', verifiers.get(admin.username)),
+    ...(plan.routinesOwner === 'superuser'
+      ? superuserOwned(plan, verifiers.get(admin.username), modern)
+      : adminOwned(plan, verifiers.get(admin.username), modern)),
     ...Object.entries(ADMIN_TIMEOUTS).map(([name, value]) => setting(admin.username, name, value)),
-    membership('pg_signal_backend', admin.username, modern ? 'with inherit true' : ''),
-    ...plan.groups.map(({ name }) => adminOption(name, admin.username, modern)),
     login(guard.username, 'nocreaterole', verifiers.get(guard.username)),
     login(prover.username, 'nocreaterole', verifiers.get(prover.username)),
     ...[guard, prover].flatMap(({ username }) =>
@@ -44,6 +44,76 @@ export function roleSteps(
       prover.username,
       ...plan.groups.map(({ name }) => name),
     ].map((role) => connect(plan.database, role)),
+  ];
+}
+
+/** Everything is done in the rights of a role that nobody can log in as; the admin may only call. */
+function superuserOwned(
+  plan: TargetInstallation,
+  verifier: string | undefined,
+  modern: boolean,
+): InstallStep[] {
+  const owner = ownerRoleOf(plan.installation);
+  return [
+    {
+      what: `role ${owner}`,
+      look: `select case when r.oid is null then 'created'
+          when r.rolsuper and not r.rolcanlogin then 'unchanged' else 'changed' end as state
+        from (select) one left join pg_roles r on r.rolname = ${quoteLiteral(owner)}`,
+      make: [
+        `do $do$ begin
+          if to_regrole(${quoteLiteral(quoteIdentifier(owner))}) is null then
+            create role ${quoteIdentifier(owner)};
+          end if;
+          alter role ${quoteIdentifier(owner)} superuser nologin;
+        end $do$`,
+      ],
+    },
+    login(plan.admin.username, 'nocreaterole', verifier),
+    handsOutNothing(plan, modern),
+  ];
+}
+
+/** What the admin handed out to credentials that live is handed out by the administrator instead. */
+function handsOutNothing(plan: TargetInstallation, modern: boolean): InstallStep {
+  const admin = plan.admin.username;
+  const groups = ['pg_signal_backend', ...plan.groups.map(({ name }) => name)];
+  const grants = `select g.rolname as granted, m.rolname as member, b.rolname as grantor
+    from pg_auth_members a join pg_roles g on g.oid = a.roleid
+    join pg_roles m on m.oid = a.member join pg_roles b on b.oid = a.grantor
+    where g.rolname = any (array[${groups.map(quoteLiteral).join(', ')}]::name[])`;
+  const [options, by] = modern
+    ? [' with inherit true, set false', ` || pg_catalog.format(' granted by %I', held.grantor)`]
+    : ['', ''];
+  return {
+    what: `${admin} hands out nothing itself`,
+    look: `select case when exists (${grants} and m.rolname = ${quoteLiteral(admin)})
+      then 'changed' else 'unchanged' end as state`,
+    make: [
+      `do $do$ declare held record; begin
+        for held in ${grants} and b.rolname = ${quoteLiteral(admin)} loop
+          execute pg_catalog.format('grant %I to %I${options}', held.granted, held.member);
+          ${modern ? `execute pg_catalog.format('revoke %I from %I', held.granted, held.member)${by};` : ''}
+        end loop;
+        for held in ${grants} and m.rolname = ${quoteLiteral(admin)} loop
+          execute pg_catalog.format('revoke %I from %I', held.granted, held.member)${by};
+        end loop;
+      end $do$`,
+    ],
+  };
+}
+
+/** For targets where no administrator may be a superuser, such as managed ones. */
+function adminOwned(
+  plan: TargetInstallation,
+  verifier: string | undefined,
+  modern: boolean,
+): InstallStep[] {
+  const admin = plan.admin.username;
+  return [
+    login(admin, 'createrole', verifier),
+    membership('pg_signal_backend', admin, modern ? 'with inherit true' : ''),
+    ...plan.groups.map(({ name }) => adminOption(name, admin, modern)),
   ];
 }
 
@@ -121,13 +191,15 @@ function estate(
   const name = estateOf(plan.installation, group);
   if (name === undefined || group.createsIn === undefined) return [];
   const admin = plan.admin.username;
+  const role: InstallStep = {
+    what: `role ${name}`,
+    look: `select case when to_regrole(${quoteLiteral(quoteIdentifier(name))}) is null
+      then 'created' else 'unchanged' end as state`,
+    make: [`create role ${quoteIdentifier(name)} nologin`],
+  };
+  if (plan.routinesOwner === 'superuser') return [role];
   return [
-    {
-      what: `role ${name}`,
-      look: `select case when to_regrole(${quoteLiteral(quoteIdentifier(name))}) is null
-        then 'created' else 'unchanged' end as state`,
-      make: [`create role ${quoteIdentifier(name)} nologin`],
-    },
+    role,
     membership(name, admin, modern ? 'with inherit true, set true' : ''),
     {
       what: `CREATE in schema ${group.createsIn} for ${admin} to hand out`,

@@ -1,4 +1,5 @@
 import { estateOf } from './install-roles.ts';
+import { ownerOf } from './installation-plan.ts';
 import type { AllowedGroup, InstallStep, TargetInstallation } from './installation-plan.ts';
 import { quoteIdentifier, quoteLiteral } from './quoting.ts';
 import { createRoutine, routineIdentity } from './routine.ts';
@@ -7,16 +8,23 @@ import { schemaOf } from './schema-name.ts';
 import { routines, tables } from './schema.ts';
 import type { Table } from './schema.ts';
 
-/** The schema, owned by OpenBao's admin role, with nothing granted to PUBLIC. */
+/** The schema and all in it, with nothing granted to PUBLIC. */
 export function schemaSteps(plan: TargetInstallation): readonly InstallStep[] {
   const schema = schemaOf(plan.installation);
-  const owner = quoteIdentifier(plan.admin.username);
+  const owner = ownerOf(plan);
   return [
     {
       what: `schema ${schema}`,
-      look: `select case when exists (select from pg_namespace n where n.nspname = ${quoteLiteral(schema)})
-        then 'unchanged' else 'created' end as state`,
-      make: [`create schema ${quoteIdentifier(schema)} authorization ${owner}`],
+      look: ownedLook(
+        'pg_namespace',
+        'nspowner',
+        `to_regnamespace(${quoteLiteral(quoteIdentifier(schema))})`,
+        owner,
+      ),
+      make: [
+        `create schema if not exists ${quoteIdentifier(schema)} authorization ${quoteIdentifier(owner)}`,
+        `alter schema ${quoteIdentifier(schema)} owner to ${quoteIdentifier(owner)}`,
+      ],
     },
     ...tables(plan.installation).map((table) => tableStep(schema, table, owner)),
     {
@@ -29,17 +37,37 @@ export function schemaSteps(plan: TargetInstallation): readonly InstallStep[] {
     ...plan.groups.map((group) => allowedGroup(plan.installation, group)),
     noOtherGroups(plan),
     ...routines(plan.installation).flatMap((routine) => routineSteps(schema, routine, plan)),
-    usage(schema, plan.guard.username),
+    ...[plan.guard.username, plan.admin.username]
+      .filter((role) => role !== owner)
+      .map((role) => usage(schema, role)),
   ];
+}
+
+/** There, and with the owner that it should have. */
+function ownedLook(catalogue: string, column: string, oid: string, owner: string): string {
+  return `select case when o.oid is null then 'created'
+      when o.${column} = to_regrole(${quoteLiteral(quoteIdentifier(owner))}) then 'unchanged'
+      else 'changed' end as state
+    from (select) one left join ${catalogue} o on o.oid = ${oid}`;
 }
 
 function tableStep(schema: string, { name, sql }: Table, owner: string): InstallStep {
   const qualified = `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
+  const existing = quoteLiteral(qualified);
   return {
     what: `${schema}.${name}`,
-    look: `select case when to_regclass(${quoteLiteral(qualified)}) is null
-      then 'created' else 'unchanged' end as state`,
-    make: [`set local role ${owner}`, sql, 'reset role'],
+    look: ownedLook('pg_class', 'relowner', `to_regclass(${existing})`, owner),
+    make: [
+      `do $do$ begin
+        if to_regclass(${existing}) is null then
+          set local role ${quoteIdentifier(owner)};
+          ${sql};
+          reset role;
+        elsif exists (select from pg_class c where c.oid = to_regclass(${existing}) and c.relkind = 'r') then
+          alter table ${qualified} owner to ${quoteIdentifier(owner)};
+        end if;
+      end $do$`,
+    ],
   };
 }
 
@@ -90,21 +118,24 @@ function routineSteps(
   plan: TargetInstallation,
 ): readonly InstallStep[] {
   const identity = routineIdentity(schema, routine);
-  const grantees = routine.for === 'guard' ? [plan.guard.username] : [];
+  const owner = ownerOf(plan);
+  const callers = { admin: [plan.admin.username], guard: [plan.guard.username], owner: [] };
+  const grantees = callers[routine.for].filter((role) => role !== owner);
   return [
     {
       what: `${routine.kind} ${schema}.${routine.name}`,
-      look: routineLook(schema, routine, plan.admin.username),
+      look: routineLook(schema, routine, owner),
       make: [
         createRoutine(schema, routine),
-        `alter routine ${identity} owner to ${quoteIdentifier(plan.admin.username)}`,
+        `alter routine ${identity} owner to ${quoteIdentifier(owner)}`,
       ],
     },
     {
-      what: `${routine.name} is only for ${[plan.admin.username, ...grantees].join(' and ')}`,
-      look: routineAclLook(schema, routine, [plan.admin.username, ...grantees]),
+      what: `${routine.name} is only for ${[owner, ...grantees].join(' and ')}`,
+      look: routineAclLook(schema, routine, [owner, ...grantees]),
       make: [
-        `revoke all on routine ${identity} from public`,
+        `revoke all on routine ${identity} from public, ${[plan.admin, plan.guard].map(({ username }) => quoteIdentifier(username)).join(', ')}`,
+        `grant execute on routine ${identity} to ${quoteIdentifier(owner)}`,
         ...grantees.map(
           (grantee) => `grant execute on routine ${identity} to ${quoteIdentifier(grantee)}`,
         ),

@@ -147,7 +147,25 @@ async function refused(
       return `group role ${name} does not exist at the target: create it (create role ${name} nologin) and grant it what its scopes may do`;
     }
   }
-  return (await mightyLogin(administrator, plan)) ?? (await otherLedger(administrator, plan));
+  return (
+    (await notSuperuser(administrator, plan)) ??
+    (await mightyLogin(administrator, plan)) ??
+    (await otherLedger(administrator, plan))
+  );
+}
+
+async function notSuperuser(
+  administrator: Administrator,
+  plan: TargetInstallation,
+): Promise<string | undefined> {
+  if (plan.routinesOwner === 'admin') return undefined;
+  const superuser = await one(
+    administrator,
+    'select rolsuper as value from pg_roles where rolname = current_user',
+  );
+  return superuser === true
+    ? undefined
+    : 'the administrator is not a superuser: use the login of one, or, where there is none to be had, set routines_owner: admin in the target’s file (it works with CREATEROLE alone, and becomes slower with every live credential)';
 }
 
 /** These logins are narrow ones; a role that somebody uses for more is not taken over. */

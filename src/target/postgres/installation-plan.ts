@@ -1,4 +1,5 @@
 import type { SecretText } from '../../foundation/secret-text.ts';
+import { ownerRoleOf } from './schema-name.ts';
 
 /** A group role that scopes may hand out. */
 export type AllowedGroup = {
@@ -18,6 +19,14 @@ export type TargetLogin = { readonly username: string; readonly password: Secret
  */
 export type PublicRights = 'none' | 'database' | 'cluster';
 
+/**
+ * Whose rights the routines have. `superuser`: those of a superuser role that nobody can log in as;
+ * OpenBao's login can then do nothing but call two of them. `admin`: those of OpenBao's login, which
+ * needs CREATEROLE and the groups' admin option for it, and becomes slower with every live
+ * credential: from 16 on it is a member of each role that it made (docs/decisions/0028).
+ */
+export type RoutinesOwner = 'superuser' | 'admin';
+
 export type TargetInstallation = {
   readonly installation: string;
   /** Tells two ledgers with the same installation id apart; any text that stays the same. */
@@ -29,7 +38,17 @@ export type TargetInstallation = {
   readonly prover: TargetLogin;
   readonly groups: readonly AllowedGroup[];
   readonly narrowPublic: PublicRights;
+  readonly routinesOwner: RoutinesOwner;
 };
+
+/** The role that owns schema, tables and routines. */
+export function ownerOf(
+  plan: Pick<TargetInstallation, 'installation' | 'routinesOwner'> & {
+    readonly admin: Pick<TargetLogin, 'username'>;
+  },
+): string {
+  return plan.routinesOwner === 'superuser' ? ownerRoleOf(plan.installation) : plan.admin.username;
+}
 
 /** One thing that has to be there, and what was or would be done for it. */
 export type Change = {

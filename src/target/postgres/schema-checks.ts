@@ -7,12 +7,15 @@ import { routines } from './schema.ts';
 /** The schema of the installation: complete, unaltered, and closed to everybody else. */
 export function schemaChecks(
   installation: string,
-  admin: string,
-  guard: string,
+  {
+    owner,
+    admin,
+    guard,
+  }: { readonly owner: string; readonly admin: string; readonly guard: string },
 ): readonly CatalogueCheck[] {
   const schema = schemaOf(installation);
   const all = routines(installation);
-  const allowed = [admin, guard].map(quoteLiteral).join(', ');
+  const allowed = [owner, admin, guard].map(quoteLiteral).join(', ');
   return [
     {
       check: 'schema',
@@ -22,7 +25,7 @@ export function schemaChecks(
           (routine) =>
             `select ${quoteLiteral(`${routine.kind} ${schema}.${routine.name} is `)}
               || case f.state when 'created' then 'missing' else 'not as it was installed' end as seen
-              from (${routineLook(schema, routine, admin)}) f
+              from (${routineLook(schema, routine, owner)}) f
               where f.state <> 'unchanged'`,
         )
         .join(' union all '),

@@ -40,23 +40,23 @@ export const NAIVE = {
   newPassword: [`alter role "{{name}}" password 'nobody knows'`],
 } as const;
 
-/** Revokes as a backend without Mayfly would. */
+/** Revokes as a backend without Mayfly would, with the superuser that guides hand it. */
 export async function naiveRevoke(
   world: World,
   name: string,
   statements: readonly string[],
 ): Promise<NaiveOutcome> {
-  const { openbao } = world;
-  await openbao.query('begin');
+  const { root } = world;
+  await root.query('begin');
   try {
-    await openbao.query(`set local lock_timeout = ${NAIVE_LOCK_TIMEOUT_MS}`);
+    await root.query(`set local lock_timeout = ${NAIVE_LOCK_TIMEOUT_MS}`);
     for (const statement of statements) {
-      await openbao.query(statement.replaceAll('{{name}}', name));
+      await root.query(statement.replaceAll('{{name}}', name));
     }
-    await openbao.query('commit');
+    await root.query('commit');
     return { error: null };
   } catch (error) {
-    await openbao.query('rollback');
+    await root.query('rollback');
     return { error: error instanceof Error ? error.message : String(error) };
   }
 }

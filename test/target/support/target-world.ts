@@ -119,6 +119,7 @@ export async function buildWorld(
       { name: 'orders_write', connectionLimit: LIMIT, createsIn: 'work' },
     ],
     narrowPublic: 'cluster',
+    routinesOwner: 'superuser',
     ...changes,
   };
   const installed = await installTarget(admin, plan, ids);
