@@ -9,7 +9,12 @@ begin
     grant select on all tables in schema mayfly to mayfly_app;
     grant insert on mayfly.agent, mayfly.task, mayfly.lease, mayfly.audit_event to mayfly_app;
     -- A row can be locked for update by whoever may update some column of it.
-    grant update (first_seen_at) on mayfly.agent to mayfly_app;
+    grant update (first_seen_at, quarantined_at, quarantined_by, quarantine_reason) on mayfly.agent
+      to mayfly_app;
+    grant insert, delete on mayfly.stop to mayfly_app;
+    grant insert on mayfly.catalogue, mayfly.self_check to mayfly_app;
+    grant update (in_use_until) on mayfly.catalogue to mayfly_app;
+    grant update (begun_at, succeeded_at, failed_at, failure) on mayfly.self_check to mayfly_app;
     grant insert, update, delete on mayfly.opening, mayfly.idempotency_key to mayfly_app;
     grant update (ended_at, end_cause, outcome, note) on mayfly.task to mayfly_app;
     grant update (

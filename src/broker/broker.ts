@@ -1,3 +1,4 @@
+import type { Agent } from '../catalogue/agent.ts';
 import type { Failure } from '../foundation/failure.ts';
 import type { Json } from '../foundation/canonical-json.ts';
 import type { Result } from '../foundation/result.ts';
@@ -6,6 +7,7 @@ import type { Authenticator } from '../identity/authenticator.ts';
 import type { AgentCaller, Caller, OperatorCaller } from '../identity/principal.ts';
 import type { AuditEvent, Lease, Task } from '../ledger/lease.ts';
 import type { LeaseFilter, LedgerCounts, Page, TaskFilter } from '../ledger/ledger.ts';
+import type { AgentRecord, Quarantine } from '../ledger/stop.ts';
 import type { BackendHealth } from '../mint/backend.ts';
 
 /** A token exchange as it came, after the form's own rules (RFC 6749, RFC 8693) were checked. */
@@ -62,6 +64,41 @@ export type LeaseDetail = { readonly lease: Lease; readonly events: readonly Aud
 /** `repeatOf`: the lease before it of the same instance, for which all was asked alike. */
 export type ListedLease = Lease & { readonly repeatOf: string | null };
 export type TaskDetail = { readonly task: Task; readonly leases: readonly Lease[] };
+
+/** What became of all leases that were to end together. */
+export type ManyEnded = {
+  /** Fenced by this call. */
+  readonly fenced: number;
+  /** Of those, and of what was being ended already: dead by now. */
+  readonly dead: number;
+  /** Not dead yet; the sweep goes on with them. */
+  readonly dying: number;
+};
+
+/** An agent as the catalogue declares it and as the ledger knows it; either may lack it. */
+export type AgentView = {
+  readonly id: string;
+  readonly declared: Agent | null;
+  readonly record: AgentRecord | null;
+};
+
+export type AgentDetail = AgentView & {
+  /** Live ones, newest first, as many as a page shows. */
+  readonly leases: readonly Lease[];
+};
+
+export type QuarantineEnding = {
+  readonly agentId: string;
+  readonly quarantine: Quarantine;
+  /** False where it was quarantined before: doing it twice is fine. */
+  readonly changed: boolean;
+  readonly leases: ManyEnded;
+};
+
+export type Released = AgentView & {
+  /** False where it was not quarantined. */
+  readonly changed: boolean;
+};
 
 /** One bounded pass of the sweep. */
 export type SweepPass = {
@@ -136,6 +173,24 @@ export type Broker = {
     cursor: string | null,
   ): Promise<Result<Page<Task>, Failure>>;
   showTask(caller: Caller, taskId: string): Promise<Result<TaskDetail, Failure>>;
+  listAgents(caller: OperatorCaller): Promise<Result<readonly AgentView[], Failure>>;
+  showAgent(caller: OperatorCaller, agentId: string): Promise<Result<AgentDetail, Failure>>;
+  /**
+   * Stops an agent: when it answers, nothing can be granted to it any more, whatever was in flight
+   * on any replica (I7), and all that it has is fenced. Waits up to `waitSeconds` for the deaths.
+   */
+  quarantine(
+    caller: OperatorCaller,
+    agentId: string,
+    reason: string,
+    waitSeconds: number,
+  ): Promise<Result<QuarantineEnding, Failure>>;
+  /** Lets new exchanges pass. What was ended stays ended. */
+  release(
+    caller: OperatorCaller,
+    agentId: string,
+    reason: string,
+  ): Promise<Result<Released, Failure>>;
   /** The clock-driven half: one bounded pass over all that is due. */
   sweep(): Promise<SweepPass>;
   readiness(): Promise<Readiness>;

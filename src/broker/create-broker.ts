@@ -5,9 +5,11 @@ import { completeTask, revokeTask } from './complete-task.ts';
 import { countInTime } from './count-in-time.ts';
 import { exchange } from './exchange.ts';
 import type { BrokerParts } from './parts.ts';
+import { quarantine, release } from './quarantine.ts';
 import { readiness } from './readiness.ts';
 import { nothingUnderWay, revokeDue } from './revoke-due.ts';
 import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
+import { listAgents, showAgent } from './show-agents.ts';
 import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
 
 /** Seconds after which another replica, or this one restarted, can be asked. */
@@ -38,6 +40,10 @@ export function createBroker(parts: BrokerParts): Broker {
     showLease: (...call) => showLease(parts, ...call),
     listTasks: (...call) => listTasks(parts, ...call),
     showTask: (...call) => showTask(parts, ...call),
+    listAgents: (...call) => listAgents(parts, ...call),
+    showAgent: (...call) => showAgent(parts, ...call),
+    quarantine: (...call) => quarantine(parts, ...call),
+    release: (...call) => release(parts, ...call),
     sweep: () => revokeDue(parts, underWay),
     readiness: () => readiness(parts, lastCounts),
     counts: async () => {

@@ -107,3 +107,12 @@ export const READINESS_WAIT_MS = 1_000;
 
 /** Milliseconds within which two endings of one name are taken for one. */
 export const SAME_ENDING_MS = 5_000;
+
+/** Leases that one call which ends many fences and ends itself; the rest all replicas share. */
+export const STOP_ENDS_ITSELF = 200;
+
+/** Leases that one statement fences where many are ended: some ten milliseconds. */
+export const STOP_BATCH = 500;
+
+/** Milliseconds between two counts of what is not dead, while somebody waits for many deaths. */
+export const STOP_LOOK_MS = 100;

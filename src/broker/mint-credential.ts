@@ -4,6 +4,7 @@ import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { Lease } from '../ledger/lease.ts';
+import { AGENT_QUARANTINED } from '../ledger/stop.ts';
 import type { MintOutcome } from '../mint/backend.ts';
 import { backendFailed } from './backend-failed.ts';
 import type { DatabaseCredential, ExchangeGrant } from './broker.ts';
@@ -149,6 +150,9 @@ async function endFenced(parts: BrokerParts, lease: Lease): Promise<Result<never
 }
 
 function leaseEnded(lease: Lease): Result<never, Failure> {
+  if (lease.endCause === 'quarantine') {
+    return fail({ ...AGENT_QUARANTINED, decisionId: lease.decisionId });
+  }
   return fail(
     failure('lease_ended', 'the lease was ended while its credential was being made', {
       decisionId: lease.decisionId,

@@ -5,6 +5,7 @@ import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import { unixSeconds } from '../foundation/clock.ts';
 import type { ExchangeFacts } from '../ledger/ledger.ts';
+import { AGENT_QUARANTINED } from '../ledger/stop.ts';
 import type { Task } from '../ledger/lease.ts';
 import type { Ask } from './ask.ts';
 import { widerThanOpen } from './ask.ts';
@@ -25,9 +26,9 @@ const RATE_RETRY_SECONDS = 5;
 
 /**
  * Decides life and deadline from the ledger's facts: the least of what is left of the task, the
- * scope's and task type's longest, and what was asked for. Refuses agents past their end date,
- * tasks that ended, wider details, and exhausted caps. Pure: it runs once before the policy and
- * once more under the agent's lock.
+ * scope's and task type's longest, and what was asked for. Refuses agents that are
+ * quarantined or past their end date, tasks that ended, wider details, and exhausted caps. Pure: it
+ * runs once before the policy and once more under the agent's lock.
  */
 export function planExchange(
   agent: Agent,
@@ -40,6 +41,7 @@ export function planExchange(
       failure('agent_ended', `agent ${agent.id} ended on ${agent.ends}; its owner may extend it`),
     );
   }
+  if (facts.quarantined) return fail(AGENT_QUARANTINED);
   const capped = overCaps(agent, facts);
   if (capped) return fail(capped);
   const task = taskFor(ask, facts);

@@ -4,6 +4,7 @@ import type { SweepPass } from './broker.ts';
 import { endDue, nothingInHand, settleDue } from './end-due.ts';
 import type { InHand, Tally as DueTally } from './end-due.ts';
 import { endOverdueNames } from './end-overdue-names.ts';
+import { keepStops } from './keep-stops.ts';
 import { KEYS_PER_PASS, PASS_WAIT_MS, RESIDUES_PER_PASS, TASKS_PER_PASS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { retryResidue } from './retry-residue.ts';
@@ -50,6 +51,7 @@ async function askLedger(parts: BrokerParts, underWay: UnderWay, tally: Tally): 
     endWhatLedgerSays(parts, underWay.inHand, tally),
     markTimedOutTasks(parts, tally),
     parts.ledger.forgetKeys(KEYS_PER_PASS),
+    keepStops(parts),
   ]);
   underWay.asking = false;
   complain(parts, sides);

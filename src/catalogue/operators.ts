@@ -6,6 +6,8 @@ export const PERMISSIONS = [
   'leases.revoke',
   'tasks.read',
   'tasks.revoke',
+  'agents.read',
+  'agents.quarantine',
   'admin',
 ] as const;
 export const Permission = z.enum(PERMISSIONS);

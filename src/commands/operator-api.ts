@@ -22,17 +22,24 @@ export function withOperatorOptions(command: Command): Command {
 /** Milliseconds; the longest list takes a fraction of this. */
 const ANSWER_TIMEOUT_MS = 30_000;
 
+/** A call that changes something. `waitSeconds`: how long it may wait for deaths. */
+export type OperatorCall = { readonly body: unknown; readonly waitSeconds?: number };
+
 /**
- * Asks the REST API as an operator.
+ * Asks the REST API as an operator; with a call, it posts it.
  *
  * @param path with its query, such as `/v1/leases?limit=50`.
  * @throws CommandFailure: 2 without a usable token, 3 when the broker cannot be reached, 1 when it
  *   refuses; then with the detail of its problem document (RFC 9457).
  */
-export async function askOperatorApi(options: OperatorOptions, path: string): Promise<unknown> {
+export async function askOperatorApi(
+  options: OperatorOptions,
+  path: string,
+  call?: OperatorCall,
+): Promise<unknown> {
   const set = environment();
   const token = await operatorToken(options.tokenFile ?? set['MAYFLY_TOKEN_FILE']);
-  const response = await send(brokerUrl(path, options.url ?? set['MAYFLY_URL']), token);
+  const response = await send(brokerUrl(path, options.url ?? set['MAYFLY_URL']), token, call);
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok && body !== undefined) return body;
   throw new CommandFailure(EXIT.failed, refusal(response.status, body));
@@ -59,13 +66,19 @@ async function operatorToken(file: string | undefined): Promise<SecretText> {
   }
 }
 
-async function send(url: URL, token: SecretText): Promise<Response> {
+async function send(url: URL, token: SecretText, call?: OperatorCall): Promise<Response> {
   try {
     return await fetch(url, {
-      headers: { authorization: `Bearer ${token.reveal()}`, accept: 'application/json' },
+      headers: {
+        authorization: `Bearer ${token.reveal()}`,
+        accept: 'application/json',
+        ...(call ? { 'content-type': 'application/json' } : {}),
+        ...(call?.waitSeconds === undefined ? {} : { prefer: `wait=${call.waitSeconds}` }),
+      },
+      ...(call ? { method: 'POST', body: JSON.stringify(call.body) } : {}),
       // A redirect would take the token somewhere else.
       redirect: 'error',
-      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS + (call?.waitSeconds ?? 0) * 1000),
     });
   } catch {
     throw new CommandFailure(

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
+import { registerAgents } from './agents.ts';
 import { registerBackend } from './backend.ts';
 import { registerDemo } from './demo.ts';
 import { registerDoctor } from './doctor.ts';
@@ -9,6 +10,7 @@ import type { CheckIo } from './check.ts';
 import { registerLeases } from './leases.ts';
 import { registerMigrate } from './migrate.ts';
 import { print, tell } from './print.ts';
+import { registerQuarantine, registerRelease } from './quarantine.ts';
 import { registerQuery } from './query.ts';
 import { registerServe } from './serve.ts';
 import { environment } from '../settings/environment.ts';
@@ -41,6 +43,9 @@ async function createProgram(): Promise<Command> {
   registerMigrate(program);
   registerCheck(program, checkIo);
   registerLeases(program);
+  registerAgents(program);
+  registerQuarantine(program);
+  registerRelease(program);
   registerBackend(program);
   registerDoctor(program);
   registerQuery(program);

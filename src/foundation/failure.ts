@@ -53,6 +53,7 @@ export const FAILURE_REASONS = [
   // May they.
   'policy_denied',
   'agent_ended',
+  'agent_quarantined',
   'task_ended',
   'limit_open_leases',
   'limit_rate',
@@ -60,6 +61,7 @@ export const FAILURE_REASONS = [
   'idempotency_key_reused',
   // Can we.
   'lease_ended',
+  'revocation_under_way',
   'mint_refused',
   'mint_unknown',
   'backend_sealed',

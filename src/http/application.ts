@@ -4,6 +4,7 @@ import helmet from 'helmet';
 import { failure } from '../foundation/failure.ts';
 import { faultOf } from '../foundation/fault.ts';
 import { fail } from '../foundation/result.ts';
+import { listAgentsEndpoint, showAgentEndpoint } from './agents.ts';
 import { deliver } from './answer.ts';
 import { completeTaskEndpoint } from './complete-task.ts';
 import { serve } from './endpoint.ts';
@@ -15,6 +16,7 @@ import { listLeasesEndpoint } from './list-leases.ts';
 import { listTasksEndpoint } from './list-tasks.ts';
 import { metadataEndpoint, metadataPaths } from './metadata.ts';
 import type { HttpParts } from './parts.ts';
+import { quarantineEndpoint, releaseEndpoint } from './quarantine.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { renderClientFailure, renderFailure } from './render-failure.ts';
 import type { Face } from './render-failure.ts';
@@ -107,6 +109,10 @@ function rest({ route }: Routes, parts: HttpParts): void {
   route('get', '/v1/tasks/:id', reads, showTaskEndpoint(parts));
   route('post', '/v1/tasks/:id/complete', changes, completeTaskEndpoint(parts));
   route('post', '/v1/tasks/:id/revoke', changes, revokeTaskEndpoint(parts));
+  route('get', '/v1/agents', reads, listAgentsEndpoint(parts));
+  route('get', '/v1/agents/:id', reads, showAgentEndpoint(parts));
+  route('post', '/v1/agents/:id/quarantine', changes, quarantineEndpoint(parts));
+  route('post', '/v1/agents/:id/release', changes, releaseEndpoint(parts));
 }
 
 /** Headers of every answer, errors and 404s included. */

@@ -11,3 +11,13 @@ export function pathId(request: Request, what: 'lease' | 'task'): Result<string,
   if (typeof id === 'string' && isUuid(id)) return succeed(id);
   return fail(failure('not_found', `no such ${what}`));
 }
+
+/** Wider than the names that the catalogue allows: an older one may have been. */
+const AGENT_ID = /^[\x21-\x7e]{1,128}$/;
+
+/** The `:id` of the path of an agent. */
+export function pathAgent(request: Request): Result<string, Failure> {
+  const { id } = request.params;
+  if (typeof id === 'string' && AGENT_ID.test(id)) return succeed(id);
+  return fail(failure('not_found', 'no such agent'));
+}

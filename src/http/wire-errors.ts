@@ -97,6 +97,7 @@ export const WIRE_ERRORS: Table = {
 
   policy_denied: wire('access_denied', 400, 403, 'Denied by policy'),
   agent_ended: wire('access_denied', 400, 403, 'Agent has ended'),
+  agent_quarantined: wire('access_denied', 400, 403, 'Agent quarantined'),
   task_ended: wire('access_denied', 400, 409, 'Task has ended'),
   limit_open_leases: wire('access_denied', 400, 403, 'Too many open leases'),
   limit_rate: wire('temporarily_unavailable', 429, 429, 'Too many leases a minute'),
@@ -104,6 +105,7 @@ export const WIRE_ERRORS: Table = {
   idempotency_key_reused: wire('invalid_request', 400, 409, 'Key used for another request'),
 
   lease_ended: wire('access_denied', 400, 409, 'Lease has ended'),
+  revocation_under_way: unavailable('Revocation under way'),
   mint_refused: wire('server_error', 500, 502, 'Refused by the backend'),
   mint_unknown: unavailable('Mint with an unknown outcome'),
   backend_sealed: unavailable('Backend sealed'),

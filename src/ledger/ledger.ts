@@ -11,6 +11,14 @@ import type {
   Task,
 } from './lease.ts';
 import type { LeaseState } from './lease-states.ts';
+import type {
+  AgentRecord,
+  FenceSelected,
+  Quarantine,
+  QuarantineAgent,
+  SelectedLeases,
+  Selector,
+} from './stop.ts';
 
 /** What an exchange must know, read in one go (and again under lock before its commit). */
 export type ExchangeFacts = {
@@ -20,6 +28,10 @@ export type ExchangeFacts = {
   readonly openLeases: number;
   /** The agent's leases opened within the last 60 seconds. */
   readonly recentLeases: number;
+  /** The agent is quarantined: nothing may be granted to it. */
+  readonly quarantined: boolean;
+  /** What revocations that are under way select; normally empty. */
+  readonly stops: readonly Selector[];
   /** The newest task of this agent with this identifier, whether open or ended; null: none. */
   readonly task: Task | null;
   /** What the Idempotency-Key asked about stands for; null: nothing, or none was asked about. */
@@ -216,8 +228,10 @@ export type Ledger = {
   readForExchange(agentId: string, identifier: string, keySha256?: Buffer): Promise<ExchangeFacts>;
   /**
    * Locks the agent's row, reads the facts again, asks `admit`, and commits task, lease (`minting`)
-   * and event, and with a key what it stands for from now on. Caps are exact because of the lock. Fails with `ledger_unreachable` where waiting for
-   * it has left the lease less than 2 seconds, and with `task_ended` where its task has ended.
+   * and event, and with a key what it stands for from now on. Caps are exact because of the lock.
+   * Fails, whatever `admit` says, with `agent_quarantined`, with `revocation_under_way` where a stop
+   * selects the lease, with `ledger_unreachable` where waiting for it has left the lease less than 2
+   * seconds, and with `task_ended` where its task has ended.
    */
   openLease(
     agent: { readonly id: string; readonly owner: string },
@@ -277,6 +291,31 @@ export type Ledger = {
   releaseClaims(): Promise<number>;
   /** A user was found at the target under a lease that is already closed. */
   recordResurrected(leaseId: string, detail: Json): Promise<void>;
+
+  // Stopping.
+  /**
+   * Quarantines an agent, also one that was never seen. When it resolves, no exchange of that agent
+   * can open a lease any more (I7): it waited for those that hold the agent's lock. What the agent
+   * has is fenced by `fenceSelected`.
+   */
+  quarantineAgent(
+    quarantine: QuarantineAgent,
+  ): Promise<{ readonly quarantine: Quarantine; readonly changed: boolean }>;
+  /** Lets new exchanges pass; ended leases stay ended. False: it was not quarantined. */
+  releaseAgent(release: QuarantineAgent): Promise<boolean>;
+  /**
+   * Fences the oldest `limit` leases that the selector selects, each with an event. Those that are
+   * to be ended by the caller are claimed by this replica, the others are due at once for anyone.
+   * With the cause `quarantine`: only of agents that are quarantined still.
+   */
+  fenceSelected(fence: FenceSelected, limit: number): Promise<readonly Lease[]>;
+  /** What the selector selects of live leases; `open` are those that this cause would fence. */
+  countSelected(selector: Selector, cause: EndCause): Promise<SelectedLeases>;
+  /** Every agent that was ever seen, by id, with what is live of it. */
+  agents(): Promise<readonly AgentRecord[]>;
+  agent(id: string): Promise<AgentRecord | null>;
+  /** Quarantined agents of which something is not fenced yet. */
+  quarantinedNotFenced(): Promise<readonly AgentRecord[]>;
 
   // Reading.
   lease(id: string): Promise<Lease | null>;

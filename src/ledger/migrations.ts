@@ -16,6 +16,8 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 3, file: '0003_end_causes.sql', minReader: 2 },
   { version: 4, file: '0004_due_by_target.sql', minReader: 2 },
   { version: 5, file: '0005_idempotency.sql', minReader: 2 },
+  // A broker that does not look at quarantine must not grant anything beside one that does.
+  { version: 6, file: '0006_stops.sql', minReader: 6 },
 ];
 
 /** The schema that this code was written for. */

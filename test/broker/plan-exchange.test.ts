@@ -50,6 +50,8 @@ const FACTS: ExchangeFacts = {
   recentLeases: 0,
   task: null,
   earlier: null,
+  quarantined: false,
+  stops: [],
 };
 
 function plan(

@@ -115,7 +115,7 @@ const definitions: Case[] = [
   },
   {
     wrong: 'an unknown permission',
-    edits: [{ file: 'operators.yaml', from: 'tasks.revoke]', to: 'task.revoke]' }],
+    edits: [{ file: 'operators.yaml', from: 'tasks.revoke,', to: 'task.revoke,' }],
     at: 'operators.yaml:5:54 roles.operator[3]',
     remedy: /Did you mean "tasks\.revoke"\?/,
   },
@@ -348,13 +348,13 @@ token_types: [JWT, '']
   {
     wrong: 'a binding to an unknown role',
     edits: [{ file: 'operators.yaml', from: 'role: viewer', to: 'role: viever' }],
-    at: 'operators.yaml:11:11 bindings[0].role',
+    at: 'operators.yaml:12:11 bindings[0].role',
     remedy: /Did you mean "viewer"\?/,
   },
   {
     wrong: 'a binding to an issuer for workloads',
     edits: [{ file: 'operators.yaml', from: 'demo-operators', to: 'demo-idp' }],
-    at: 'operators.yaml:8:13 bindings[0].issuer',
+    at: 'operators.yaml:9:13 bindings[0].issuer',
     remedy: /use operator/,
   },
   {
@@ -490,7 +490,7 @@ describe('mayfly check names file, line, field and remedy', () => {
       expect(exitCode).toBe(1);
       expect(lines.map((line) => line.replace(`${folder}/`, '').split(' ')[0])).toEqual([
         `${reconciler}:6:7`,
-        'operators.yaml:11:11',
+        'operators.yaml:12:11',
         `${reads}:11:3`,
         `${read}:7:9`,
         '4',

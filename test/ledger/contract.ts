@@ -4,6 +4,7 @@ import { failure } from '../../src/foundation/failure.ts';
 import { fail } from '../../src/foundation/result.ts';
 import { CursorInvalid } from '../../src/ledger/ledger.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
+import { stoppingContract } from './stopping-contract.ts';
 import {
   active,
   admission,
@@ -875,4 +876,6 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
   function deadlineIn(seconds: number) {
     return { deadline: new Date(Date.now() + seconds * 1000) };
   }
+
+  stoppingContract(() => world);
 }

@@ -3,6 +3,13 @@ import type { Log } from '../../foundation/log.ts';
 import type { Ledger } from '../ledger.ts';
 import { schemaState } from '../migrate.ts';
 import type { SchemaState } from '../schema-state.ts';
+import {
+  quarantineAgent,
+  quarantinedNotFenced,
+  readAgent,
+  readAgents,
+  releaseAgent,
+} from './agent-states.ts';
 import { claimDue } from './claim-due.ts';
 import { claimResidue } from './claim-residue.ts';
 import { countLeases } from './count-leases.ts';
@@ -12,6 +19,7 @@ import { endTask } from './end-task.ts';
 import { endTimedOutTasks } from './end-timed-out-tasks.ts';
 import { readFacts } from './exchange-facts.ts';
 import { forgetKeys } from './idempotency-keys.ts';
+import { countSelected, fenceSelected } from './fence-selected.ts';
 import type { LedgerAddress } from './ledger-address.ts';
 import type { LedgerDatabase, LedgerTables } from './ledger-database.ts';
 import { ledgerPool } from './ledger-pool.ts';
@@ -86,6 +94,13 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     recordLate: (late) => recordLate(ledger, late),
     releaseClaims: () => releaseClaims(ledger),
     recordResurrected: (leaseId, detail) => recordResurrected(ledger, leaseId, detail),
+    quarantineAgent: (quarantine) => quarantineAgent(ledger, quarantine),
+    releaseAgent: (release) => releaseAgent(ledger, release),
+    fenceSelected: (fence, limit) => fenceSelected(ledger, fence, limit),
+    countSelected: (selector, cause) => countSelected(ledger, selector, cause),
+    agents: () => readAgents(ledger),
+    agent: (id) => readAgent(ledger, id),
+    quarantinedNotFenced: () => quarantinedNotFenced(ledger),
     lease: (id) => readLease(ledger, id),
     leaseByName: (name) => findLease(ledger, 'credential_name', name),
     leaseByCredential: (sha256) => findLease(ledger, 'credential_sha256', sha256),

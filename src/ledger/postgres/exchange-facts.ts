@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { RawBuilder } from 'kysely';
 import type { ExchangeFacts } from '../ledger.ts';
+import type { Selector } from '../stop.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 import { earlierExchange, earlierOf } from './idempotency-keys.ts';
 import type { EarlierRow } from './idempotency-keys.ts';
@@ -11,6 +12,9 @@ type FactsRow = Omit<TaskBeside, 'of_task_id'> & {
   readonly now: Date;
   readonly open_leases: number;
   readonly recent_leases: number;
+  readonly quarantined: boolean;
+  /** Null where there is none, as nearly always. */
+  readonly stops: readonly Selector[] | null;
   readonly of_task_id: string | null;
 };
 
@@ -25,7 +29,7 @@ export async function readFacts(
 ): Promise<ExchangeFacts> {
   const [{ rows }, earlier] = await Promise.all([
     sql<FactsRow>`
-      select f.now, f.open_leases, f.recent_leases, ${TASK}
+      select f.now, f.open_leases, f.recent_leases, f.quarantined, f.stops, ${TASK}
       from mayfly.exchange_facts(${agentId}, ${identifier}) as f`.execute(ledger.db),
     keySha256 && earlierExchange(agentId, keySha256).execute(ledger.db),
   ]);
@@ -35,7 +39,7 @@ export async function readFacts(
 /** Locks the agent's row and the open task, then reads what is committed by then. */
 export function lockingFacts(agentId: string, identifier: string): RawBuilder<FactsRow> {
   return sql<FactsRow>`
-    select f.now, f.open_leases, f.recent_leases, ${TASK}
+    select f.now, f.open_leases, f.recent_leases, f.quarantined, f.stops, ${TASK}
     from mayfly.lock_for_exchange(${agentId}, ${identifier}) as f`;
 }
 
@@ -50,6 +54,8 @@ export function factsOf(
     now: row.now,
     openLeases: row.open_leases,
     recentLeases: row.recent_leases,
+    quarantined: row.quarantined,
+    stops: row.stops ?? [],
     task: of_task_id === null ? null : taskBeside({ ...row, of_task_id }),
     earlier: earlierOf(earlier),
   };

@@ -7,6 +7,7 @@ import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 import type { Lease, Task } from '../lease.ts';
 import type { Admission, Admit, ExchangeFacts, NewTask, OpenedLease } from '../ledger.ts';
+import { AGENT_QUARANTINED, REVOCATION_UNDER_WAY, selects } from '../stop.ts';
 import { endingTimedOutTask } from './end-timed-out-tasks.ts';
 import { factsOf, lockingFacts } from './exchange-facts.ts';
 import { earlierExchange, keepKey, supersede } from './idempotency-keys.ts';
@@ -42,7 +43,7 @@ export async function openLease(
   const earlier = keySha256 && earlierExchange(agent.id, keySha256);
   const opened = await readThenWrite(ledger, locking, earlier, (rows, earlierRows) => {
     const facts = factsOf(rows, earlierRows);
-    const admitted = admission(facts, identifier, admit);
+    const admitted = admission(agent.id, facts, identifier, admit);
     if (admitted.ok) return keyedWrites(ledger, agent, facts, admitted.value);
     refusal = admitted.failure;
     return undefined;
@@ -54,6 +55,7 @@ export async function openLease(
 
 /** What the caller admits, if the ledger can keep it. */
 function admission(
+  agentId: string,
   facts: ExchangeFacts,
   identifier: string,
   admit: Admit,
@@ -62,6 +64,8 @@ function admission(
   if (!admitted.ok) return admitted;
   const { openTask, lease } = admitted.value;
   refuseOther(identifier, openTask);
+  const stopped = stoppedBy(agentId, facts, admitted.value);
+  if (stopped) return fail(stopped);
   if (lease.deadline.getTime() - facts.now.getTime() < LIFE_LEFT_MIN_MS) {
     const detail = 'The ledger answered too late for the life asked for. Try again.';
     return fail(failure('ledger_unreachable', detail, { retryAfterSeconds: 1 }));
@@ -70,6 +74,22 @@ function admission(
     return fail(failure('task_ended', 'The task has ended. Declare another identifier.'));
   }
   return admitted;
+}
+
+/** Quarantine and stops hold here too, whoever admits: this is under the lock that they wait for. */
+function stoppedBy(
+  agentId: string,
+  { quarantined, stops, task }: ExchangeFacts,
+  { openTask, lease }: Admission,
+): Failure | undefined {
+  if (quarantined) return AGENT_QUARANTINED;
+  const of = openTask ?? task;
+  const { instance, scope, issuer } = lease;
+  const asked = { agentId, instance, scope, issuer };
+  const within = { taskType: of?.taskType ?? null, workflow: of?.workflow ?? null };
+  return stops.some((stop) => selects(stop, { ...asked, ...within }))
+    ? REVOCATION_UNDER_WAY
+    : undefined;
 }
 
 /** By the ledger's clock. */

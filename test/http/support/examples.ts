@@ -1,4 +1,4 @@
-import type { ExchangeGrant } from '../../../src/broker/broker.ts';
+import type { AgentView, ExchangeGrant } from '../../../src/broker/broker.ts';
 import { SecretText } from '../../../src/foundation/secret-text.ts';
 import type { AgentCaller, OperatorCaller } from '../../../src/identity/principal.ts';
 import type { AuditEvent, Lease, Task } from '../../../src/ledger/lease.ts';
@@ -35,6 +35,19 @@ export const task: Task = {
   endCause: null,
   outcome: null,
   note: null,
+};
+
+export const QUARANTINE = { since: OPENED, by: 'operators|olivia', reason: 'strange queries' };
+
+export const agentView: AgentView = {
+  id: 'invoice-reconciler',
+  declared: null,
+  record: {
+    id: 'invoice-reconciler',
+    firstSeenAt: OPENED,
+    quarantine: QUARANTINE,
+    live: { minting: 0, active: 1, revoking: 0 },
+  },
 };
 
 export const lease: Lease = {

@@ -4,8 +4,10 @@ import { fail, succeed } from '../../../src/foundation/result.ts';
 import type { SecretText } from '../../../src/foundation/secret-text.ts';
 import {
   OPERATOR_TOKEN,
+  QUARANTINE,
   WORKLOAD_TOKEN,
   agentCaller,
+  agentView,
   deadLease,
   event,
   grant,
@@ -38,6 +40,18 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
     showLease: () => Promise.resolve(succeed({ lease, events: [event] })),
     listTasks: () => Promise.resolve(succeed({ items: [task], cursor: null })),
     showTask: () => Promise.resolve(succeed({ task, leases: [lease] })),
+    listAgents: () => Promise.resolve(succeed([agentView])),
+    showAgent: () => Promise.resolve(succeed({ ...agentView, leases: [lease] })),
+    quarantine: (_caller, agentId) =>
+      Promise.resolve(
+        succeed({
+          agentId,
+          quarantine: QUARANTINE,
+          changed: true,
+          leases: { fenced: 2, dead: 2, dying: 0 },
+        }),
+      ),
+    release: () => Promise.resolve(succeed({ ...agentView, changed: true })),
     sweep: () => Promise.reject(new Error('not part of the wire')),
     counts: () => Promise.reject(new Error('not part of the wire')),
     readiness: () =>

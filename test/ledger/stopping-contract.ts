@@ -1,0 +1,181 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import type { Ledger } from '../../src/ledger/ledger.ts';
+import { SELECTS_NOTHING } from '../../src/ledger/stop.ts';
+import type { Selector } from '../../src/ledger/stop.ts';
+import { active, admission, admitAll, death, ids, minted, open } from './support/examples.ts';
+
+const BY = { by: 'olivia', reason: 'strange queries' };
+const QUARANTINED = { ok: false, failure: { reason: 'agent_quarantined' } };
+
+/** What every implementation of `Ledger` keeps of quarantine and of revocation by selector. */
+export function stoppingContract(
+  world: () => { readonly first: Ledger; readonly second: Ledger },
+): void {
+  let first: Ledger;
+  let second: Ledger;
+  beforeAll(() => {
+    ({ first, second } = world());
+  });
+
+  const agent = () => ({ id: `agent-${ids.uuid()}`, owner: 'finance-platform team' });
+  const only = (members: Partial<Selector>): Selector => ({ ...SELECTS_NOTHING, ...members });
+  const fence = (selector: Selector, claim = false) =>
+    first.fenceSelected({ selector, cause: 'revocation', claim, ...BY }, 100);
+
+  describe('quarantine', () => {
+    test('nothing can be opened from then on, whoever admits it (I7)', async () => {
+      const one = agent();
+      await active(first, { agent: one, identifier: 'before' });
+      const stopped = await second.quarantineAgent({ agentId: one.id, ...BY });
+      expect(stopped).toMatchObject({ changed: true, quarantine: BY });
+      for (const identifier of ['before', 'new']) {
+        const facts = await first.readForExchange(one.id, identifier);
+        expect(facts.quarantined).toBe(true);
+        expect(
+          await first.openLease(one, identifier, admitAll({ task: { identifier } })),
+        ).toMatchObject(QUARANTINED);
+      }
+      const other = agent();
+      expect((await first.readForExchange(other.id, 'x')).quarantined).toBe(false);
+      await open(first, { agent: other });
+    });
+
+    test('twice is once: the first one stays, and is recorded once', async () => {
+      const one = agent();
+      const stopped = await first.quarantineAgent({ agentId: one.id, ...BY });
+      const again = await second.quarantineAgent({ agentId: one.id, by: 'oscar', reason: 'too' });
+      expect(again).toEqual({ ...stopped, changed: false });
+    });
+
+    test('also of an agent that never came; its record says so', async () => {
+      const one = agent();
+      expect(await first.agent(one.id)).toBeNull();
+      const { quarantine } = await first.quarantineAgent({ agentId: one.id, ...BY });
+      expect(await second.agent(one.id)).toMatchObject({
+        id: one.id,
+        quarantine,
+        live: { minting: 0, active: 0, revoking: 0 },
+      });
+      expect((await second.agents()).map(({ id }) => id)).toContain(one.id);
+      expect(
+        await first.openLease(one, 'first', admitAll({ task: { identifier: 'first' } })),
+      ).toMatchObject(QUARANTINED);
+    });
+
+    test('a mint under way finds its lease fenced', async () => {
+      const one = agent();
+      const { lease } = await open(first, { agent: one });
+      await second.quarantineAgent({ agentId: one.id, ...BY });
+      const selector = only({ agentId: one.id });
+      const [fenced] = await second.fenceSelected(
+        { selector, cause: 'quarantine', claim: true, ...BY },
+        10,
+      );
+      expect(fenced).toMatchObject({ id: lease.id, state: 'revoking', endCause: 'quarantine' });
+      const after = await first.recordMint(minted(lease.id));
+      expect(after).toMatchObject({ state: 'revoking', endCause: 'quarantine', activatedAt: null });
+    });
+
+    test('a task can still be completed', async () => {
+      const one = agent();
+      const lease = await active(first, { agent: one });
+      await second.quarantineAgent({ agentId: one.id, ...BY });
+      const done = { cause: 'completed', outcome: 'succeeded', note: null, by: 'x' } as const;
+      const ended = await first.endTask({ taskId: lease.taskId, ...done });
+      expect(ended?.leases[0]).toMatchObject({ state: 'revoking', endCause: 'completed' });
+    });
+
+    test('release lets new leases pass once; ended ones stay ended', async () => {
+      const one = agent();
+      const lease = await active(first, { agent: one, identifier: 'kept' });
+      await first.quarantineAgent({ agentId: one.id, ...BY });
+      const selector = only({ agentId: one.id });
+      await first.fenceSelected({ selector, cause: 'quarantine', claim: true, ...BY }, 10);
+      expect(await second.releaseAgent({ agentId: one.id, ...BY })).toBe(true);
+      expect(await first.releaseAgent({ agentId: one.id, ...BY })).toBe(false);
+      expect((await first.agent(one.id))?.quarantine).toBeNull();
+      expect((await first.lease(lease.id))?.state).toBe('revoking');
+      await open(second, { agent: one, identifier: 'kept' });
+      const unknown = agent();
+      expect(await first.releaseAgent({ agentId: unknown.id, ...BY })).toBe(false);
+    });
+
+    test('what was not fenced is found by others; what came after a release is not theirs', async () => {
+      const one = agent();
+      await active(first, { agent: one });
+      await first.quarantineAgent({ agentId: one.id, ...BY });
+      const found = await second.quarantinedNotFenced();
+      expect(found.filter(({ id }) => id === one.id)).toMatchObject([
+        { quarantine: BY, live: { active: 1 } },
+      ]);
+      await first.releaseAgent({ agentId: one.id, ...BY });
+      const selector = only({ agentId: one.id });
+      const rest = { selector, cause: 'quarantine', claim: false, ...BY } as const;
+      expect(await second.fenceSelected(rest, 10)).toEqual([]);
+      expect(await second.countSelected(selector, 'quarantine')).toEqual({ open: 0, dying: 0 });
+      expect((await second.quarantinedNotFenced()).map(({ id }) => id)).not.toContain(one.id);
+    });
+  });
+
+  describe('fencing what a selector selects', () => {
+    test('each member alone, all given ones together, and nothing by none', async () => {
+      const one = agent();
+      const of = { agent: one, identifier: ids.uuid() };
+      const lease = await active(first, {
+        ...of,
+        lease: { instance: 'pod-7', issuer: `issuer-${one.id}`, scope: `scope-${one.id}` },
+        task: { taskType: `type-${one.id}`, workflow: `run-${one.id}` },
+      });
+      const all: Selector = {
+        agentId: one.id,
+        instance: 'pod-7',
+        issuer: `issuer-${one.id}`,
+        scope: `scope-${one.id}`,
+        taskType: `type-${one.id}`,
+        workflow: `run-${one.id}`,
+      };
+      for (const [member, wanted] of Object.entries(all)) {
+        if (member !== 'instance') {
+          const alone = only({ [member]: wanted });
+          expect(await first.countSelected(alone, 'revocation')).toEqual({ open: 1, dying: 0 });
+        }
+        const other = { ...all, [member]: 'other' };
+        expect(await first.countSelected(other, 'revocation')).toEqual({ open: 0, dying: 0 });
+        expect(await fence(other)).toEqual([]);
+      }
+      expect(await fence(SELECTS_NOTHING)).toEqual([]);
+      expect((await fence(all)).map(({ id }) => id)).toEqual([lease.id]);
+      expect(await second.countSelected(all, 'revocation')).toEqual({ open: 0, dying: 1 });
+      expect(await fence(all)).toEqual([]);
+      await first.recordDeaths([death(lease.id)]);
+      expect(await second.countSelected(all, 'revocation')).toEqual({ open: 0, dying: 0 });
+      const kinds = (await first.events({ leaseId: lease.id })).map(({ kind }) => kind);
+      expect(kinds).toEqual(['lease.minting', 'lease.activated', 'lease.fenced', 'lease.revoked']);
+    });
+
+    test('oldest first, as many as asked for; claimed, or due at once for whoever comes', async () => {
+      const one = agent();
+      const leases = [];
+      for (let n = 0; n < 4; n++) leases.push(await active(first, { agent: one }));
+      const selector = only({ agentId: one.id });
+      const some = { selector, cause: 'revocation', ...BY } as const;
+      const own = await first.fenceSelected({ ...some, claim: true }, 2);
+      expect(own.map(({ id }) => id)).toEqual(leases.slice(0, 2).map(({ id }) => id));
+      expect(own[0]?.claimOwner).not.toBeNull();
+      const rest = await first.fenceSelected({ ...some, claim: false }, 10);
+      expect(rest).toMatchObject([{ claimOwner: null }, { claimOwner: null }]);
+      const due = (await second.claimDue('end', 'orders', 1_000)).map(({ id }) => id);
+      expect(due).toEqual(expect.arrayContaining(rest.map(({ id }) => id)));
+      expect(due).not.toContain(own[0]?.id);
+    });
+
+    test('admissions know of nothing that is stopped', async () => {
+      const one = agent();
+      const seen = await first.openLease(one, 'x', (facts) => {
+        expect(facts).toMatchObject({ quarantined: false, stops: [] });
+        return { ok: true, value: admission(facts, { task: { identifier: 'x' } }) };
+      });
+      expect(seen.ok).toBe(true);
+    });
+  });
+}
