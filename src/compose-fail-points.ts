@@ -39,6 +39,7 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'leaseByCredential',
   'leases',
   'repeatsOf',
+  'lateTargets',
   'task',
   'tasks',
   'events',

@@ -1,5 +1,6 @@
 import { createBackground } from './broker/background.ts';
 import { createBacklog } from './broker/backlog.ts';
+import { createCircuits } from './broker/circuits.ts';
 import type { Broker } from './broker/broker.ts';
 import type { BrokerParts } from './broker/parts.ts';
 import { createBroker } from './broker/create-broker.ts';
@@ -166,6 +167,7 @@ async function join(
     metrics,
     background: createBackground(clock, log),
     backlog: createBacklog(),
+    circuits: createCircuits({ clock, ids, log, metrics }),
   };
   const broker = brokerOf(parts, settings.faults, log);
   const closers = [() => backend.stop(), () => targets.close(), () => ledger.close()];

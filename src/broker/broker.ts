@@ -6,9 +6,10 @@ import type { SecretText } from '../foundation/secret-text.ts';
 import type { Authenticator } from '../identity/authenticator.ts';
 import type { AgentCaller, Caller, OperatorCaller } from '../identity/principal.ts';
 import type { AuditEvent, Lease, Task } from '../ledger/lease.ts';
-import type { LeaseFilter, LedgerCounts, Page, TaskFilter } from '../ledger/ledger.ts';
+import type { LateTarget, LeaseFilter, LedgerCounts, Page, TaskFilter } from '../ledger/ledger.ts';
 import type { AgentRecord, Quarantine } from '../ledger/stop.ts';
 import type { BackendHealth } from '../mint/backend.ts';
+import type { Paused } from './circuits.ts';
 
 /** A token exchange as it came, after the form's own rules (RFC 6749, RFC 8693) were checked. */
 export type ExchangeRequest = {
@@ -123,7 +124,18 @@ export type Readiness = {
     readonly ok: boolean;
     readonly detail: string;
   }[];
-  readonly late: { readonly notDeadInTime: number; readonly notSettled: number } | null;
+  /** As last counted; null: not counted yet. */
+  readonly late: LateWork | null;
+  /** Work that fails as a whole at a target, so that only probes go there. */
+  readonly paused: readonly (Paused & { readonly work: 'end' | 'settle' })[];
+};
+
+/** What is past the bounds of the two alarms, in all and by target; and what was left behind. */
+export type LateWork = {
+  readonly notDeadInTime: number;
+  readonly notSettled: number;
+  readonly residue: number;
+  readonly targets: readonly LateTarget[];
 };
 
 /** The use cases, as both drivers see them. */
@@ -147,6 +159,13 @@ export type Broker = {
   /** RFC 7009: fences the lease of this credential if it is the caller's; else does nothing. */
   revokeCredential(caller: AgentCaller, credential: SecretText): Promise<Result<void, Failure>>;
   revokeLease(
+    caller: OperatorCaller,
+    leaseId: string,
+    reason: string,
+    waitSeconds: number,
+  ): Promise<Result<Lease, Failure>>;
+  /** What is late is tried now: its end, its settling, or what it left behind. */
+  retryLease(
     caller: OperatorCaller,
     leaseId: string,
     reason: string,

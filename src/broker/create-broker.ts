@@ -4,9 +4,11 @@ import type { Broker, Readiness } from './broker.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
 import { countInTime } from './count-in-time.ts';
 import { exchange } from './exchange.ts';
+import { lateWork } from './late-work.ts';
 import type { BrokerParts } from './parts.ts';
 import { quarantine, release } from './quarantine.ts';
 import { readiness } from './readiness.ts';
+import { retryLease } from './retry-lease.ts';
 import { nothingUnderWay, revokeDue } from './revoke-due.ts';
 import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
 import { listAgents, showAgent } from './show-agents.ts';
@@ -35,6 +37,7 @@ export function createBroker(parts: BrokerParts): Broker {
     completeTask: (...call) => completeTask(parts, ...call),
     revokeCredential: (...call) => revokeCredential(parts, ...call),
     revokeLease: (...call) => revokeLease(parts, ...call),
+    retryLease: (...call) => retryLease(parts, ...call),
     revokeTask: (...call) => revokeTask(parts, ...call),
     listLeases: (...call) => listLeases(parts, ...call),
     showLease: (...call) => showLease(parts, ...call),
@@ -48,7 +51,7 @@ export function createBroker(parts: BrokerParts): Broker {
     readiness: () => readiness(parts, lastCounts),
     counts: async () => {
       const counted = await countInTime(parts);
-      lastCounts = { notDeadInTime: counted.notDeadInTime, notSettled: counted.notSettled };
+      lastCounts = await lateWork(parts, counted, lastCounts);
       return counted;
     },
     describe: () => ({

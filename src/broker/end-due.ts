@@ -41,8 +41,11 @@ export async function endDue(
   tally: Tally,
 ): Promise<void> {
   if (inHand.ending.has(target)) return;
+  const turn = parts.circuits.ending.turn(target);
+  if (turn === 'none') return;
   inHand.ending.add(target);
   try {
+    if (turn === 'one' && !(await probe(parts, target, tally))) return;
     const hands = Array.from({ length: ENDING_HANDS }, () => oneHand(parts, inHand, target, tally));
     const done = await Promise.allSettled(hands);
     for (const hand of done) if (hand.status === 'rejected') throw hand.reason;
@@ -52,6 +55,19 @@ export async function endDue(
   }
 }
 
+/** One lease of a target that failed as a whole; true where the others may follow. */
+async function probe(parts: BrokerParts, target: string, tally: Tally): Promise<boolean> {
+  const due = await parts.ledger.claimDue('end', target, 1);
+  tally.claimed += due.length;
+  const died = await endLeases(parts, due);
+  tally.died += died.length;
+  return isOpen(parts, target);
+}
+
+function isOpen(parts: BrokerParts, target: string): boolean {
+  return !parts.circuits.ending.paused().some((paused) => paused.target === target);
+}
+
 async function oneHand(
   parts: BrokerParts,
   inHand: InHand,
@@ -59,7 +75,7 @@ async function oneHand(
   tally: Tally,
 ): Promise<void> {
   const batch = Math.ceil(parts.catalogue.current().limits.sweep_batch / ENDING_HANDS);
-  while (!inHand.stopping) {
+  while (!inHand.stopping && isOpen(parts, target)) {
     const due = await parts.ledger.claimDue('end', target, batch);
     if (due.length === 0) return;
     tally.claimed += due.length;
@@ -90,10 +106,13 @@ export async function settleDue(
   inHand.settling.add(target);
   try {
     for (;;) {
-      const dead = await parts.ledger.claimDue('settle', target, SETTLINGS_PER_CLAIM);
+      const turn = parts.circuits.settling.turn(target);
+      if (turn === 'none') return;
+      const most = turn === 'one' ? 1 : SETTLINGS_PER_CLAIM;
+      const dead = await parts.ledger.claimDue('settle', target, most);
       tally.settling += dead.length;
       await settleLeases(parts, dead);
-      if (dead.length < SETTLINGS_PER_CLAIM) return;
+      if (dead.length < most) return;
       if (inHand.stopping || isFlooded(parts, inHand, target)) return;
     }
   } finally {

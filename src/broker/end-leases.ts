@@ -69,7 +69,7 @@ async function endByGuard(
   place: Place,
   leases: readonly Lease[],
 ): Promise<readonly Lease[]> {
-  const seen = await endAndLook(place.access, leases);
+  const seen = await endAndLook(parts, place, leases);
   const deaths: Death[] = [];
   const late: Lateness[] = [];
   for (const lease of leases) {
@@ -84,10 +84,12 @@ async function endByGuard(
         targetOid: verdict.oid,
       });
     } else {
+      const asked = seen.endings.has(lease.credentialName);
+      parts.metrics.late(place.target, 'end', asked ? 'still_alive' : 'target_unreachable');
       late.push(lateness(parts, lease, verdict.reason, verdict.oid));
     }
   }
-  return commit(parts, place, deaths, late);
+  return commit(parts, place.settledBy, deaths, late);
 }
 
 async function verdictOn(parts: BrokerParts, lease: Lease, seen: Seen): Promise<Verdict> {
@@ -118,13 +120,18 @@ type Seen = {
   readonly problem: string | null;
 };
 
-async function endAndLook(access: TargetAccess, leases: readonly Lease[]): Promise<Seen> {
+async function endAndLook(
+  parts: BrokerParts,
+  { target, access }: Place,
+  leases: readonly Lease[],
+): Promise<Seen> {
   const endings = new Map<string, Ending>();
   const looks = new Map<string, Look>();
   try {
     for (const ending of await access.guard.end(leases.map((lease) => lease.credentialName))) {
       endings.set(ending.name, ending);
     }
+    parts.circuits.ending.succeeded(target);
     const suspects = leases
       .filter((lease) => endings.get(lease.credentialName)?.ended)
       .map((lease) => ({
@@ -136,7 +143,9 @@ async function endAndLook(access: TargetAccess, leases: readonly Lease[]): Promi
     }
     return { endings, looks, problem: null };
   } catch (error) {
-    return { endings, looks, problem: problemOf(error) };
+    const problem = problemOf(error);
+    if (endings.size === 0) parts.circuits.ending.failed(target, problem);
+    return { endings, looks, problem };
   }
 }
 
@@ -173,8 +182,7 @@ async function endByBackend(
     retryInMs: retryMs,
     targetOid: null,
   }));
-  const target = leases[0]?.snapshot.target ?? '';
-  const died = await commit(parts, { target, settledBy: 'us' }, deaths, late);
+  const died = await commit(parts, 'us', deaths, late);
   const settled = await parts.ledger.recordSettled(
     died.map((lease) => lease.id),
     'revoked at the backend',
@@ -199,11 +207,10 @@ function lateness(
 
 async function commit(
   parts: BrokerParts,
-  { target, settledBy }: Pick<Place, 'target' | 'settledBy'>,
+  settledBy: 'us' | 'anyone',
   deaths: readonly Death[],
   late: readonly Lateness[],
 ): Promise<readonly Lease[]> {
-  late.forEach(() => parts.metrics.late(target));
   const [died] = await Promise.all([
     deaths.length > 0 ? parts.ledger.recordDeaths(deaths, settledBy) : [],
     late.length > 0 ? parts.ledger.recordLate(late) : undefined,

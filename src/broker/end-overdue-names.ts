@@ -46,6 +46,7 @@ async function endAtTarget(
   access: TargetAccess,
 ): Promise<number> {
   const listed = await access.guard.overdue(NAMES_PER_PASS);
+  parts.circuits.ending.probeSoon(target);
   if (listed.length === 0) return 0;
   const targetNow = (await access.guard.now()).getTime();
   const overdue = listed

@@ -54,6 +54,15 @@ export const RETRY_FIRST_MS = 200;
 /** Milliseconds between retries at most: a target that is back is noticed within this time. */
 export const RETRY_LONGEST_MS = 10_000;
 
+/**
+ * Settlings of one target that fail in a row before the others wait: one or two may fail for a
+ * reason of their own.
+ */
+export const SETTLING_FAILURES_TO_PAUSE = 3;
+
+/** Targets of which readiness and metrics say what is late; there are few in all. */
+export const LATE_TARGETS_SHOWN = 100;
+
 /** Names in one call of the guard: batches of 20 measured best (docs/decisions). */
 export const NAMES_PER_CALL = 20;
 

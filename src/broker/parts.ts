@@ -9,6 +9,7 @@ import type { BackendProbe, Minter, Reaper } from '../mint/backend.ts';
 import type { PolicyEngine } from '../policy/decision.ts';
 import type { TargetAccess } from '../target/target-access.ts';
 import type { Background } from './background.ts';
+import type { Circuits } from './circuits.ts';
 import type { Backlog } from './backlog.ts';
 
 /** The targets that this replica can look into. */
@@ -36,4 +37,5 @@ export type BrokerParts = {
   readonly metrics: Metrics;
   readonly background: Background;
   readonly backlog: Backlog;
+  readonly circuits: Circuits;
 };

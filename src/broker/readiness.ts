@@ -20,7 +20,14 @@ export async function readiness(
     backend: health,
     targets: targets.map((target) => targetReadiness(parts, target, ledger)),
     late: lastCounts,
+    paused: pausedWork(parts),
   };
+}
+
+function pausedWork({ circuits }: BrokerParts): Readiness['paused'] {
+  const ending = circuits.ending.paused().map((one) => ({ ...one, work: 'end' as const }));
+  const settling = circuits.settling.paused().map((one) => ({ ...one, work: 'settle' as const }));
+  return [...ending, ...settling];
 }
 
 /** A clock that was read, and the process's own steady one at that moment. */

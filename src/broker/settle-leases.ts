@@ -51,8 +51,10 @@ export async function endAtBackend(
   const unknown = leases.filter(needsOwnEnd);
   const now = unknown.length > 0 ? await parts.ledger.now() : undefined;
   let outage: string | undefined;
+  // Of a target that fails as a whole the rest need not each wait for it either.
+  const whyNot = (lease: Lease) => outage ?? pausedReason(parts, lease, leases.length);
   await eachBounded(leases, SETTLINGS_AT_A_TIME, async (lease) => {
-    const answer = await endOne(parts, lease, now, outage);
+    const answer = await endOne(parts, lease, now, whyNot(lease));
     if ('note' in answer) {
       done.push({ lease, note: answer.note });
       return;
@@ -61,6 +63,13 @@ export async function endAtBackend(
     notYet.push({ lease, reason: answer.reason, retryMs: answer.retryMs });
   });
   return { done, notYet };
+}
+
+/** One lease alone is a probe, or what an operator asked for: it is tried whatever was before. */
+function pausedReason(parts: BrokerParts, lease: Lease, of: number): string | undefined {
+  if (of === 1) return undefined;
+  const { target } = lease.snapshot;
+  return parts.circuits.settling.paused().find((paused) => paused.target === target)?.reason;
 }
 
 /** Something may have been made, and its lease id never reached us. */
@@ -88,9 +97,16 @@ async function endOne(
   if (lease.backendLeaseId !== null) {
     const retryMs = retryInMs(lease.attempts, parts.ids.fraction());
     if (outage !== undefined) return { reason: outage, retryMs, outage: true };
+    const { settling } = parts.circuits;
+    const { target } = lease.snapshot;
     const revoked = await parts.reaper.revoke(lease.backendLeaseId);
-    if (revoked.ok) return { note: 'revoked at the backend' };
+    if (revoked.ok) {
+      settling.succeeded(target);
+      return { note: 'revoked at the backend' };
+    }
     const { reason, detail } = revoked.failure;
+    settling.failed(target, detail);
+    parts.metrics.late(target, 'settle', reason);
     return { reason: detail, retryMs, outage: OUTAGES.has(reason) };
   }
   if (!needsOwnEnd(lease)) return { note: 'nothing was minted' };

@@ -4,7 +4,7 @@ import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { Permission } from '../catalogue/operators.ts';
 import type { Caller, OperatorCaller } from '../identity/principal.ts';
-import type { Task } from '../ledger/lease.ts';
+import type { Lease, Task } from '../ledger/lease.ts';
 import type { LeaseFilter, Page, TaskFilter } from '../ledger/ledger.ts';
 import type { LeaseDetail, ListedLease, TaskDetail } from './broker.ts';
 import { withLedger } from './ledger-faults.ts';
@@ -29,11 +29,20 @@ export function listLeases(
       const repeats = await parts.ledger.repeatsOf(leaseIds, MINT_DEADLINE_SECONDS);
       const items = page.items.map((lease) => ({
         ...lease,
+        lateReason: lease.lateReason ?? whatItWaitsFor(parts, lease, filter.late === true),
         repeatOf: repeats.get(lease.id) ?? null,
       }));
       return succeed({ items, cursor: page.cursor });
     }),
   );
+}
+
+/** What is not even tried while its target fails as a whole has no reason of its own. */
+function whatItWaitsFor({ circuits }: BrokerParts, lease: Lease, isLate: boolean): string | null {
+  const toEnd = isLate || lease.state === 'revoking' ? circuits.ending : undefined;
+  const circuit = lease.state === 'revoked' ? circuits.settling : toEnd;
+  const { target } = lease.snapshot;
+  return circuit?.paused().find((paused) => paused.target === target)?.reason ?? null;
 }
 
 export function listTasks(

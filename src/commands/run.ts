@@ -12,6 +12,7 @@ import { registerMigrate } from './migrate.ts';
 import { print, tell } from './print.ts';
 import { registerQuarantine, registerRelease } from './quarantine.ts';
 import { registerQuery } from './query.ts';
+import { registerRetry } from './retry.ts';
 import { registerServe } from './serve.ts';
 import { environment } from '../settings/environment.ts';
 import { systemClock } from '../foundation/clock.ts';
@@ -43,6 +44,7 @@ async function createProgram(): Promise<Command> {
   registerMigrate(program);
   registerCheck(program, checkIo);
   registerLeases(program);
+  registerRetry(program);
   registerAgents(program);
   registerQuarantine(program);
   registerRelease(program);

@@ -61,6 +61,7 @@ export const FAILURE_REASONS = [
   'idempotency_key_reused',
   // Can we.
   'lease_ended',
+  'lease_not_due',
   'revocation_under_way',
   'mint_refused',
   'mint_unknown',

@@ -11,6 +11,13 @@ export type LeaseCounts = {
   readonly now: Date;
 };
 
+/** What is past the bounds of the two alarms at one target. */
+export type LateCount = {
+  readonly target: string;
+  readonly notDeadInTime: number;
+  readonly notSettled: number;
+};
+
 /**
  * What one replica counts, in plain calls. Durations are seconds. Labels hold only words of a
  * closed list (reasons, causes, states, routes) or names that operators declare (targets): never an
@@ -40,8 +47,12 @@ export type Metrics = {
   }): void;
   /** The backend holds nothing of these leases any more. */
   settled(count: number): void;
-  /** An attempt to end or settle a lease at this target failed and will be repeated. */
-  late(target: string): void;
+  /** An attempt to end or settle a lease of this target failed and will be repeated. */
+  late(target: string, work: 'end' | 'settle', reason: 'still_alive' | FailureReason): void;
+  /** Work at this target is paused, since all of it fails there, or goes on again. */
+  paused(work: 'end' | 'settle', target: string, isPaused: boolean): void;
+  /** What is past the bounds of the two alarms, by target; what is not named has nothing. */
+  lateTargets(targets: readonly LateCount[]): void;
   /** Names that the guard ended past their own deadline, without the ledger's help. */
   endedByName(target: string, count: number): void;
   /** A user was found at the target under a lease that is closed. */
@@ -120,6 +131,8 @@ function endingMetrics(registry: Registry) {
   const settlings = counter(registry, 'leases_settled_total', 'Leases settled with the backend.');
   const lateness = counter(registry, 'late_attempts_total', 'Failed attempts to end or settle.', [
     'target',
+    'work',
+    'reason',
   ]);
   const byName = counter(registry, 'ended_by_name_total', 'Ended from the target alone.', [
     'target',
@@ -133,7 +146,7 @@ function endingMetrics(registry: Registry) {
       if (death.afterDeadline >= 0) afterDeadline.observe(death.afterDeadline);
     },
     settled: (count) => settlings.inc(count),
-    late: (target) => lateness.inc({ target }),
+    late: (target, work, reason) => lateness.inc({ target, work, reason }),
     endedByName: (target, count) => byName.inc({ target }, count),
     resurrected: () => back.inc(),
   } satisfies Partial<Metrics>;
@@ -144,6 +157,14 @@ function leaseGauges(registry: Registry) {
   const notDead = gauge(registry, 'leases_not_dead_in_time', 'Alarm: alive past the bound.');
   const notSettled = gauge(registry, 'leases_not_settled', 'Alarm: dead, backend not settled.');
   const residue = gauge(registry, 'leases_residue', 'Dead leases with something left behind.');
+  const late = gauge(registry, 'late_leases', 'Past the bound of an alarm, by target.', [
+    'target',
+    'alarm',
+  ]);
+  const pauses = gauge(registry, 'work_paused', '1: all of it fails there, only probes go.', [
+    'target',
+    'work',
+  ]);
   const countedAt = gauge(registry, 'leases_counted_timestamp_seconds', 'When these were counted.');
   return {
     leaseCounts(counts) {
@@ -153,6 +174,14 @@ function leaseGauges(registry: Registry) {
       residue.set(counts.residue);
       countedAt.set(counts.now.getTime() / 1000);
     },
+    lateTargets(targets) {
+      late.reset();
+      for (const { target, notDeadInTime, notSettled } of targets) {
+        late.set({ target, alarm: 'not_dead_in_time' }, notDeadInTime);
+        late.set({ target, alarm: 'not_settled' }, notSettled);
+      }
+    },
+    paused: (work, target, isPaused) => pauses.set({ target, work }, isPaused ? 1 : 0),
   } satisfies Partial<Metrics>;
 }
 

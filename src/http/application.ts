@@ -21,6 +21,7 @@ import { createRateLimit } from './rate-limit.ts';
 import { renderClientFailure, renderFailure } from './render-failure.ts';
 import type { Face } from './render-failure.ts';
 import { requestIdOf } from './request-id.ts';
+import { retryLeaseEndpoint } from './retry-lease.ts';
 import { revokeCredentialEndpoint } from './revoke-credential.ts';
 import { revokeLeaseEndpoint } from './revoke-lease.ts';
 import { revokeTaskEndpoint } from './revoke-task.ts';
@@ -105,6 +106,7 @@ function rest({ route }: Routes, parts: HttpParts): void {
   route('get', '/v1/leases', reads, listLeasesEndpoint(parts));
   route('get', '/v1/leases/:id', reads, showLeaseEndpoint(parts));
   route('post', '/v1/leases/:id/revoke', changes, revokeLeaseEndpoint(parts));
+  route('post', '/v1/leases/:id/retry', changes, retryLeaseEndpoint(parts));
   route('get', '/v1/tasks', reads, listTasksEndpoint(parts));
   route('get', '/v1/tasks/:id', reads, showTaskEndpoint(parts));
   route('post', '/v1/tasks/:id/complete', changes, completeTaskEndpoint(parts));

@@ -1,5 +1,5 @@
 import { succeed } from '../foundation/result.ts';
-import type { Readiness } from '../broker/broker.ts';
+import type { LateWork, Readiness } from '../broker/broker.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { InFlight } from './in-flight.ts';
 import type { HttpParts } from './parts.ts';
@@ -36,13 +36,32 @@ export function readyEndpoint({ broker, clock }: HttpParts, inFlight: InFlight):
   };
 }
 
-function readinessJson({ ready, ledger, backend, targets, late }: Readiness) {
+function readinessJson({ ready, ledger, backend, targets, late, paused }: Readiness) {
   return {
     ready,
     ledger,
     backend,
     targets,
-    late:
-      late === null ? null : { not_dead_in_time: late.notDeadInTime, not_settled: late.notSettled },
+    late: late === null ? null : lateJson(late),
+    paused: paused.map(({ target, work, reason, forMs }) => ({
+      target,
+      work,
+      reason,
+      for_seconds: Math.round(forMs / 1000),
+    })),
+  };
+}
+
+function lateJson({ notDeadInTime, notSettled, residue, targets }: LateWork) {
+  return {
+    not_dead_in_time: notDeadInTime,
+    not_settled: notSettled,
+    residue,
+    targets: targets.map((late) => ({
+      target: late.target,
+      not_dead_in_time: late.notDeadInTime,
+      not_settled: late.notSettled,
+      reason: late.reason,
+    })),
   };
 }

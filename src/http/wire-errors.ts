@@ -105,6 +105,7 @@ export const WIRE_ERRORS: Table = {
   idempotency_key_reused: wire('invalid_request', 400, 409, 'Key used for another request'),
 
   lease_ended: wire('access_denied', 400, 409, 'Lease has ended'),
+  lease_not_due: wire('access_denied', 400, 409, 'Lease is not due'),
   revocation_under_way: unavailable('Revocation under way'),
   mint_refused: wire('server_error', 500, 502, 'Refused by the backend'),
   mint_unknown: unavailable('Mint with an unknown outcome'),

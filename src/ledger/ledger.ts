@@ -203,9 +203,26 @@ export type TaskFilter = {
   readonly workflow?: string;
 };
 
+/** Seconds after which the two alarms begin. */
+export type AlarmBounds = {
+  /** After the deadline, or the fence where that came first. */
+  readonly notDeadSeconds: number;
+  /** After the death. */
+  readonly notSettledSeconds: number;
+};
+
+/** What is past the bounds of the alarms at one target. */
+export type LateTarget = {
+  readonly target: string;
+  readonly notDeadInTime: number;
+  readonly notSettled: number;
+  /** Why the last attempt of one of them failed; null: none was made. Contains no secret. */
+  readonly reason: string | null;
+};
+
 export type LedgerCounts = {
   readonly byState: Readonly<Record<LeaseState, number>>;
-  /** In `minting`, `active` or `revoking` past the deadline by more than the alarm's bound. */
+  /** In `minting`, `active` or `revoking` longer after deadline or fence than the alarm's bound. */
   readonly notDeadInTime: number;
   /** In `revoked` for longer than the alarm's bound. */
   readonly notSettled: number;
@@ -287,6 +304,11 @@ export type Ledger = {
   recordResidue(leaseId: string, residue: string | null, retryInMs: number): Promise<void>;
   /** Nothing moved: counts the attempt, keeps the reason, releases the claim. */
   recordLate(late: readonly Lateness[]): Promise<void>;
+  /**
+   * Claims a lease that is `revoking`, `revoked` or has residue for an attempt now, whatever its
+   * next one is, unless another replica is at it; answers it as it is then; null: no such lease.
+   */
+  claimAgain(leaseId: string, by: string, reason: string): Promise<Lease | null>;
   /** Gives up all claims of this replica, so that others go on at once (graceful stop). */
   releaseClaims(): Promise<number>;
   /** A user was found at the target under a lease that is already closed. */
@@ -327,10 +349,9 @@ export type Ledger = {
   events(
     of: { readonly leaseId: string } | { readonly taskId: string },
   ): Promise<readonly AuditEvent[]>;
-  counts(alarms: {
-    readonly notDeadSeconds: number;
-    readonly notSettledSeconds: number;
-  }): Promise<LedgerCounts>;
+  counts(alarms: AlarmBounds): Promise<LedgerCounts>;
+  /** Which targets the alarms are about, those with the most first; at most `limit`. */
+  lateTargets(alarms: AlarmBounds, limit: number): Promise<readonly LateTarget[]>;
 };
 
 /** Postgres could not be asked, or the outcome of a commit is unknown. Carries no parameters. */

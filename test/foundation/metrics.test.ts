@@ -22,7 +22,7 @@ describe('metrics', () => {
       afterDeadline: -99,
     });
     metrics.settled(2);
-    metrics.late('orders-db');
+    metrics.late('orders-db', 'end', 'still_alive');
     metrics.endedByName('orders-db', 3);
     metrics.resurrected();
     metrics.swept('ok', 0.01);
@@ -40,7 +40,7 @@ describe('metrics', () => {
       'mayfly_lease_deaths_total{cause="completed",revocability="proven"} 1',
       'mayfly_fence_to_death_seconds_count 2',
       'mayfly_leases_settled_total 2',
-      'mayfly_late_attempts_total{target="orders-db"} 1',
+      'mayfly_late_attempts_total{target="orders-db",work="end",reason="still_alive"} 1',
       'mayfly_ended_by_name_total{target="orders-db"} 3',
       'mayfly_resurrected_total 1',
       'mayfly_sweep_passes_total{outcome="ok"} 1',

@@ -55,7 +55,8 @@ describe('probes', () => {
       ledger: { ok: true, detail: 'answers' },
       backend: { state: 'ready', detail: 'unsealed' },
       targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
-      late: { not_dead_in_time: 0, not_settled: 0 },
+      late: { not_dead_in_time: 0, not_settled: 0, residue: 0, targets: [] },
+      paused: [],
     });
     const sealed = await serving({
       readiness: () =>
@@ -65,6 +66,7 @@ describe('probes', () => {
           backend: { state: 'sealed', detail: 'sealed' },
           targets: [],
           late: null,
+          paused: [],
         }),
     });
     const response = await fetch(`${sealed.url}/readyz`);
@@ -84,6 +86,7 @@ describe('probes', () => {
           backend: { state: 'ready', detail: '' },
           targets: [],
           late: null,
+          paused: [],
         };
       },
     });

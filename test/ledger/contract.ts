@@ -51,6 +51,74 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
   const kinds = async (of: Parameters<Ledger['events']>[0]) =>
     (await first.events(of)).map(({ kind }) => kind);
 
+  describe('what is late', () => {
+    const alarms = { notDeadSeconds: 10, notSettledSeconds: 300 };
+    const at = (target: string) => ({
+      snapshot: { ...newLease(new Date()).snapshot, target },
+    });
+    const fenced = async (more: Parameters<typeof active>[1]) => {
+      const lease = await active(first, more);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      return lease.id;
+    };
+
+    test('is counted by target, from the deadline or the fence, with the most tried reason', async () => {
+      const target = `late-${ids.uuid()}`;
+      const early = await fenced({ lease: at(target) });
+      const dead = await fenced({ lease: at(target) });
+      await first.recordDeaths([death(dead)]);
+      await active(first, { lease: at(target) });
+      const shown = async () =>
+        (await second.lateTargets(alarms, 1000)).find((late) => late.target === target);
+      const before = await first.counts(alarms);
+      expect(await shown()).toBeUndefined();
+      const late = (leaseId: string, reason: string) =>
+        first.recordLate([{ leaseId, reason, retryInMs: 100, targetOid: null }]);
+      await late(early, 'refused');
+      await late(early, 'refused again');
+      await late(dead, 'sealed');
+      await world.shiftClock(20);
+      expect(await shown()).toEqual({
+        target,
+        notDeadInTime: 1,
+        notSettled: 0,
+        reason: 'refused again',
+      });
+      expect((await first.counts(alarms)).notDeadInTime).toBeGreaterThan(before.notDeadInTime);
+      await world.shiftClock(330);
+      expect(await shown()).toMatchObject({ notDeadInTime: 2, notSettled: 1 });
+      expect(await first.lateTargets(alarms, 1)).toHaveLength(1);
+      await world.shiftClock(0);
+    });
+
+    test('is claimed again at once when asked for, unless another replica is at it', async () => {
+      const id = await fenced({});
+      await first.recordLate([
+        { leaseId: id, reason: 'refused', retryInMs: 9_000, targetOid: null },
+      ]);
+      const again = await second.claimAgain(id, 'olivia', 'it is back');
+      expect(again).toMatchObject({ state: 'revoking', claimOwner: SECOND, attempts: 1 });
+      expect(await kinds({ leaseId: id })).toContain('lease.retried');
+      const other = await first.claimAgain(id, 'olivia', 'it is back');
+      expect(other).toEqual(again);
+
+      await second.recordDeaths([death(id, { residue: 'stuck' })]);
+      await second.recordSettled([id], 'revoked at the backend');
+      expect(await first.claimAgain(id, 'olivia', 'x')).toMatchObject({
+        state: 'settled',
+        claimOwner: FIRST,
+      });
+    });
+
+    test('what is live or closed is answered as it is, and what does not exist is null', async () => {
+      const live = await active(first);
+      expect(await first.claimAgain(live.id, 'olivia', 'x')).toEqual(live);
+      expect(await kinds({ leaseId: live.id })).not.toContain('lease.retried');
+      expect(await first.claimAgain(ids.uuid(), 'olivia', 'x')).toBeNull();
+      expect(await first.claimAgain('nonsense', 'olivia', 'x')).toBeNull();
+    });
+  });
+
   describe('an Idempotency-Key', () => {
     const ask = { keySha256: randomBytes(32), keptSeconds: 60 };
 

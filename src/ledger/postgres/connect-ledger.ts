@@ -10,6 +10,7 @@ import {
   readAgents,
   releaseAgent,
 } from './agent-states.ts';
+import { claimAgain } from './claim-again.ts';
 import { claimDue } from './claim-due.ts';
 import { claimResidue } from './claim-residue.ts';
 import { countLeases } from './count-leases.ts';
@@ -22,6 +23,7 @@ import { forgetKeys } from './idempotency-keys.ts';
 import { countSelected, fenceSelected } from './fence-selected.ts';
 import type { LedgerAddress } from './ledger-address.ts';
 import type { LedgerDatabase, LedgerTables } from './ledger-database.ts';
+import { lateTargets } from './late-targets.ts';
 import { ledgerPool } from './ledger-pool.ts';
 import { listLeases } from './list-leases.ts';
 import { listTasks } from './list-tasks.ts';
@@ -108,6 +110,8 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     task: (id) => readTask(ledger, id),
     tasks: (filter, limit, cursor) => listTasks(ledger, filter, limit, cursor),
     events: (of) => readEvents(ledger, of),
+    claimAgain: (leaseId, by, reason) => claimAgain(ledger, leaseId, by, reason),
     counts: (alarms) => countLeases(ledger, alarms),
+    lateTargets: (alarms, limit) => lateTargets(ledger, alarms, limit),
   };
 }

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { LedgerCounts } from '../ledger.ts';
+import type { AlarmBounds, LedgerCounts } from '../ledger.ts';
 import type { LeaseState } from '../lease-states.ts';
 import { TO_END, TO_SETTLE } from './due-work.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -17,14 +17,14 @@ type CountsRow = Record<LeaseState, number> & {
  */
 export async function countLeases(
   ledger: LedgerDatabase,
-  alarms: { readonly notDeadSeconds: number; readonly notSettledSeconds: number },
+  alarms: AlarmBounds,
 ): Promise<LedgerCounts> {
   const { rows } = await sql<CountsRow>`
     with clock as materialized (select mayfly.ledger_now() as now),
     pending as (
-      select l.state, l.deadline, l.revoked_at from mayfly.lease as l where ${TO_END}
+      select l.state, l.deadline, l.fenced_at, l.revoked_at from mayfly.lease as l where ${TO_END}
       union all
-      select l.state, l.deadline, l.revoked_at from mayfly.lease as l where ${TO_SETTLE}
+      select l.state, l.deadline, l.fenced_at, l.revoked_at from mayfly.lease as l where ${TO_SETTLE}
     ), counted as (
       select
         count(*) filter (where p.state = 'minting')::integer as minting,
@@ -33,8 +33,8 @@ export async function countLeases(
         count(*) filter (where p.state = 'revoked')::integer as revoked,
         count(*)::integer as pending,
         count(*) filter (where p.state <> 'revoked'
-          and p.deadline < clock.now - make_interval(secs => ${alarms.notDeadSeconds}))::integer
-          as not_dead,
+          and least(p.deadline, p.fenced_at)
+            < clock.now - make_interval(secs => ${alarms.notDeadSeconds}))::integer as not_dead,
         count(*) filter (where p.state = 'revoked'
           and p.revoked_at < clock.now - make_interval(secs => ${alarms.notSettledSeconds}))::integer
           as not_settled

@@ -34,6 +34,7 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
     completeTask: () => Promise.resolve(succeed({ task, leases: [deadLease], allDead: true })),
     revokeCredential: () => Promise.resolve(succeed(undefined)),
     revokeLease: () => Promise.resolve(succeed(deadLease)),
+    retryLease: () => Promise.resolve(succeed(deadLease)),
     revokeTask: () => Promise.resolve(succeed({ task, leases: [deadLease], allDead: true })),
     listLeases: () =>
       Promise.resolve(succeed({ items: [{ ...lease, repeatOf: null }], cursor: 'next' })),
@@ -60,7 +61,8 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
         ledger: { ok: true, detail: 'answers' },
         backend: { state: 'ready', detail: 'unsealed' },
         targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
-        late: { notDeadInTime: 0, notSettled: 0 },
+        late: { notDeadInTime: 0, notSettled: 0, residue: 0, targets: [] },
+        paused: [],
       }),
     describe: () => ({ agentScopes: ['orders-read'], limits: {} }),
     stop: () => Promise.resolve(),

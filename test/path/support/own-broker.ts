@@ -1,5 +1,7 @@
 import { createBackground } from '../../../src/broker/background.ts';
 import type { Broker, ExchangeGrant, TaskEnding } from '../../../src/broker/broker.ts';
+import { createBacklog } from '../../../src/broker/backlog.ts';
+import { createCircuits } from '../../../src/broker/circuits.ts';
 import { createBroker } from '../../../src/broker/create-broker.ts';
 import type { BrokerParts } from '../../../src/broker/parts.ts';
 import type { Catalogue } from '../../../src/catalogue/catalogue.ts';
@@ -118,6 +120,7 @@ async function realParts(
   );
   await backend.start();
   const targets = await openTargets(catalogue, secrets, installation, systemClock, log);
+  const metrics = createMetrics();
   const source = { current: () => catalogue };
   const parts: BrokerParts = {
     installation,
@@ -133,10 +136,12 @@ async function realParts(
     reaper: backend.reaper,
     probe: backend.probe,
     targets,
+    backlog: createBacklog(),
+    circuits: createCircuits({ clock, ids, log, metrics }),
     clock,
     ids,
     log,
-    metrics: createMetrics(),
+    metrics,
     background: createBackground(clock, log),
   };
   const close = async () => {

@@ -1,0 +1,108 @@
+import type { Clock } from '../foundation/clock.ts';
+import type { Ids } from '../foundation/ids.ts';
+import type { Log } from '../foundation/log.ts';
+import type { Metrics } from '../foundation/metrics.ts';
+import { retryInMs } from './backoff.ts';
+import { SETTLING_FAILURES_TO_PAUSE } from './margins.ts';
+
+/** `all`: work goes on. `one`: one piece, to see whether it would. `none`: not now. */
+export type Turn = 'all' | 'one' | 'none';
+
+/** A target at which one kind of work is paused since it fails as a whole. */
+export type Paused = {
+  readonly target: string;
+  /** Why the last attempt failed. Contains no secret. */
+  readonly reason: string;
+  /** Milliseconds since the first of these failures. */
+  readonly forMs: number;
+};
+
+/**
+ * One kind of work at each target. While a target fails as a whole, only a probe goes there, at
+ * growing intervals; what waits is not even claimed, so that it takes no part in what others need.
+ * Known to this process only: each replica learns for itself, by one attempt.
+ */
+export type Circuit = {
+  /** Says what may go now; where that is a probe, it is given away with the answer. */
+  turn(target: string): Turn;
+  failed(target: string, reason: string): void;
+  succeeded(target: string): void;
+  /** Something else at the target answered: the next turn is a probe, whenever it comes. */
+  probeSoon(target: string): void;
+  paused(): readonly Paused[];
+};
+
+/** Endings at the targets, and the settlings of their dead leases with the backend. */
+export type Circuits = { readonly ending: Circuit; readonly settling: Circuit };
+
+type CircuitParts = { readonly clock: Clock; readonly ids: Ids };
+
+/** Each pause leaves a line when it begins and when it ends, and is shown by a gauge. */
+export function createCircuits(
+  parts: CircuitParts & { readonly log: Log; readonly metrics: Pick<Metrics, 'paused'> },
+): Circuits {
+  const telling = (work: 'end' | 'settle') => (target: string, reason: string | null) => {
+    parts.metrics.paused(work, target, reason !== null);
+    if (reason === null) parts.log.info({ target, work }, 'the target answers again');
+    else parts.log.warn({ target, work, reason }, 'only probes go there until it works again');
+  };
+  return {
+    // A guard fails as a whole or answers for each name.
+    ending: createCircuit(parts, 1, telling('end')),
+    // The backend may refuse one lease for a reason of its own.
+    settling: createCircuit(parts, SETTLING_FAILURES_TO_PAUSE, telling('settle')),
+  };
+}
+
+type Failing = {
+  failures: number;
+  reason: string;
+  readonly sinceMs: number;
+  probeAtMs: number;
+};
+
+/**
+ * @param pauseAfter failures in a row from which the target is taken to fail as a whole
+ * @param tell of a pause that begins, with its reason, or that ends (null)
+ */
+export function createCircuit(
+  { clock, ids }: CircuitParts,
+  pauseAfter: number,
+  tell: (target: string, reason: string | null) => void,
+): Circuit {
+  const failing = new Map<string, Failing>();
+  const isPaused = ({ failures }: Failing) => failures >= pauseAfter;
+  const nextProbe = (failures: number) =>
+    clock.monotonicMs() + retryInMs(failures - pauseAfter, ids.fraction());
+  return {
+    turn(target) {
+      const state = failing.get(target);
+      if (state === undefined || !isPaused(state)) return 'all';
+      if (clock.monotonicMs() < state.probeAtMs) return 'none';
+      state.probeAtMs = nextProbe(state.failures);
+      return 'one';
+    },
+    failed(target, reason) {
+      const state = failing.get(target);
+      const failures = (state?.failures ?? 0) + 1;
+      const sinceMs = state?.sinceMs ?? clock.monotonicMs();
+      failing.set(target, { failures, reason, sinceMs, probeAtMs: nextProbe(failures) });
+      if (failures === pauseAfter) tell(target, reason);
+    },
+    succeeded(target) {
+      const state = failing.get(target);
+      failing.delete(target);
+      if (state !== undefined && isPaused(state)) tell(target, null);
+    },
+    probeSoon(target) {
+      const state = failing.get(target);
+      if (state !== undefined) state.probeAtMs = clock.monotonicMs();
+    },
+    paused: () =>
+      [...failing].flatMap(([target, state]) =>
+        isPaused(state)
+          ? [{ target, reason: state.reason, forMs: clock.monotonicMs() - state.sinceMs }]
+          : [],
+      ),
+  };
+}
