@@ -5,29 +5,24 @@ import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import { withSpan } from '../foundation/tracing.ts';
 import type { AgentCaller } from '../identity/principal.ts';
-import type { ExchangeFacts } from '../ledger/ledger.ts';
 import type { Decision, PolicyEngine } from '../policy/decision.ts';
 import { findAsk } from './ask.ts';
 import type { Ask } from './ask.ts';
-import { keyHash, requestHash, withoutReplaced } from './repeated-request.ts';
-import type { RequestIdentity } from './repeated-request.ts';
+import { keyHash, requestHash } from './repeated-request.ts';
 import type { ExchangeGrant, ExchangeRequest } from './broker.ts';
 import { declareTask } from './declare-task.ts';
 import { denialEvent } from './exchange-events.ts';
 import { withLedger } from './ledger-faults.ts';
 import { mintCredential } from './mint-credential.ts';
 import { openLease } from './open-lease.ts';
-import type { NotOpened, Opened } from './open-lease.ts';
 import type { BrokerParts } from './parts.ts';
-import { planExchange } from './plan-exchange.ts';
-import type { ExchangePlan } from './plan-exchange.ts';
 
 /** What is known of an exchange as it goes on; a denial is recorded with as much as there is. */
 type Progress = {
   readonly caller: AgentCaller;
   readonly catalogueHash: string;
   ask?: Ask;
-  decision?: Decision;
+  decision?: Decision | undefined;
 };
 
 /**
@@ -109,89 +104,21 @@ async function decideAndGrant(
     requestSha256: requestHash(declared.value, request.scope, request.ttlSeconds),
     keySha256: keyHash(caller.instance, request.idempotencyKey),
   };
-  const wanted = { ask: ask.value, seconds: request.ttlSeconds, identity };
-  const attempt = () => planAndOpen(parts, engine, progress, wanted);
-  let opened = await attempt();
-  // A parallel exchange opened the task with a deadline that is a second earlier: plan by that.
-  if (!opened.ok && opened.failure.outdated) opened = await attempt();
+  const opened = await openLease(parts, {
+    engine,
+    caller,
+    ask: ask.value,
+    wantedSeconds: request.ttlSeconds,
+    identity,
+    catalogueHash: catalogue.hash,
+  });
   if (!opened.ok) {
-    return opened.failure.mayAudit
-      ? deny(parts, progress, opened.failure.failure)
-      : fail(opened.failure.failure);
+    const { failure: refusal, mayAudit, decision } = opened.failure;
+    return mayAudit ? deny(parts, { ...progress, decision }, refusal) : fail(refusal);
   }
   const credential = await mintCredential(parts, ask.value.target, opened.value);
   if (!credential.ok) return credential;
   return succeed({ ...credential.value, task: opened.value.task });
-}
-
-type Wanted = {
-  readonly ask: Ask;
-  readonly seconds: number | null;
-  readonly identity: RequestIdentity;
-};
-
-/** Plans, decides and, where permitted, commits the promise. */
-async function planAndOpen(
-  parts: BrokerParts,
-  engine: PolicyEngine,
-  progress: Progress,
-  { ask, seconds: wantedSeconds, identity }: Wanted,
-): Promise<Result<Opened, NotOpened>> {
-  const { caller, catalogueHash } = progress;
-  const refused = (reason: Failure) => fail({ failure: reason, mayAudit: true, outdated: false });
-  const { keySha256 } = identity;
-  const found = await parts.ledger.readForExchange(caller.agent.id, ask.task.identifier, keySha256);
-  const counted = withoutReplaced(found, identity.requestSha256);
-  if (!counted.ok) return refused(counted.failure);
-  const facts = counted.value;
-  const plan = planExchange(caller.agent, ask, wantedSeconds, facts);
-  if (!plan.ok) return refused(plan.failure);
-  const decision = decide(engine, caller, ask, plan.value, facts);
-  progress.decision = decision;
-  if (decision.outcome === 'deny') return refused(policyDenied(decision));
-  return openLease(parts, {
-    caller,
-    ask,
-    plan: plan.value,
-    decision,
-    wantedSeconds,
-    identity,
-    catalogueHash,
-  });
-}
-
-function decide(
-  engine: PolicyEngine,
-  caller: AgentCaller,
-  ask: Ask,
-  plan: ExchangePlan,
-  facts: ExchangeFacts,
-): Decision {
-  return engine.decide({
-    action: 'exchange',
-    agent: caller.agent,
-    scope: ask.scope,
-    taskType: ask.taskType,
-    task: {
-      actions: ask.task.actions,
-      locations: ask.task.locations,
-      datatypes: ask.task.datatypes,
-      ...(ask.task.workflow === null ? {} : { workflow: ask.task.workflow }),
-    },
-    ttlSeconds: plan.ttlSeconds,
-    openLeases: facts.openLeases,
-    recentLeases: facts.recentLeases,
-    chainDepth: 0,
-    claims: caller.policyClaims,
-    now: facts.now,
-  });
-}
-
-function policyDenied(decision: Decision): Failure {
-  const by = decision.policyIds.length > 0 ? ` by ${decision.policyIds.join(', ')}` : '';
-  return failure('policy_denied', `denied${by}: ${decision.reasons.join('; ')}`, {
-    policyIds: decision.policyIds,
-  });
 }
 
 /** Records the refusal and answers it with the event's id, under which an operator finds it. */

@@ -4,7 +4,6 @@ import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { SecretText } from '../foundation/secret-text.ts';
-import type { AgentCaller } from '../identity/principal.ts';
 import type { Lease, Task } from '../ledger/lease.ts';
 import type { Admission, Admit, ExchangeFacts, NewTask } from '../ledger/ledger.ts';
 import type { MintPlace } from '../mint/backend.ts';
@@ -12,6 +11,8 @@ import { tokenRoleOf } from '../mint/backend-names.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Ask } from './ask.ts';
 import { backendFailed } from './backend-failed.ts';
+import { decideExchange } from './decide-exchange.ts';
+import type { Asked, Permit } from './decide-exchange.ts';
 import { endOnce } from './end-until-dead.ts';
 import { permitEvent } from './exchange-events.ts';
 import {
@@ -21,20 +22,8 @@ import {
   TOKEN_WAIT_MS,
 } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
-import { planExchange } from './plan-exchange.ts';
 import type { ExchangePlan } from './plan-exchange.ts';
-import { withoutReplaced } from './repeated-request.ts';
 import type { RequestIdentity } from './repeated-request.ts';
-
-export type Permitted = {
-  readonly caller: AgentCaller;
-  readonly ask: Ask;
-  readonly plan: ExchangePlan;
-  readonly decision: Decision;
-  readonly wantedSeconds: number | null;
-  readonly identity: RequestIdentity;
-  readonly catalogueHash: string;
-};
 
 /** A committed promise, and the token with which it may be kept. */
 export type Opened = {
@@ -46,58 +35,72 @@ export type Opened = {
   readonly openedAtMs: number;
 };
 
-/**
- * `mayAudit`: a refusal by state, whose event is still to be written. `outdated`: the facts changed
- * between plan and commit so that another plan may well be admitted.
- */
+/** `mayAudit`: a refusal by state or policy, whose event is still to be written. */
 export type NotOpened = {
   readonly failure: Failure;
   readonly mayAudit: boolean;
-  readonly outdated: boolean;
+  readonly decision?: Decision | undefined;
 };
 
 /**
- * Commits the lease in `minting` with the name that its credential will have, and fetches the
- * batch token beside it: an unused token is harmless, a mint without a committed name is not.
+ * Decides under the agent's lock and commits the lease in `minting` with the name that its
+ * credential will have. The batch token is fetched beside that commit, once it is permitted: an
+ * unused token is harmless, a mint without a committed name is not.
  */
 export async function openLease(
   parts: BrokerParts,
-  permitted: Permitted,
+  asked: Asked,
 ): Promise<Result<Opened, NotOpened>> {
-  const { agent } = permitted.caller;
-  const leaseId = parts.ids.uuid();
-  const place = placeOf(permitted.ask);
-  const credentialName = encodeName({
-    installation: parts.installation,
-    leaseId,
-    deadline: permitted.plan.deadline,
-  });
+  const { agent } = asked.caller;
+  const promise: Promised = {
+    leaseId: parts.ids.uuid(),
+    taskId: parts.ids.uuid(),
+    decisionId: parts.ids.uuid(),
+    place: placeOf(asked.ask),
+  };
   const openedAtMs = parts.clock.monotonicMs();
-  const [opened, token] = await Promise.all([
-    parts.ledger.openLease(
-      { id: agent.id, owner: agent.owner },
-      permitted.ask.task.identifier,
-      admission(parts, permitted, { leaseId, credentialName, place }),
-      permitted.identity.keySha256,
-    ),
-    tokenInTime(parts, place, credentialName, permitted.plan.ttlSeconds),
-  ]);
-  if (!opened.ok) {
-    const refusal = opened.failure;
-    return fail({ failure: refusal, mayAudit: true, outdated: refusal === OUTDATED });
-  }
+  let token: Promise<Result<SecretText, Failure>> | undefined;
+  let decision: Decision | undefined;
+  const admit: Admit = (facts) => {
+    const decided = decideExchange(asked, facts);
+    decision = decided.ok ? decided.value.decision : decided.failure.decision;
+    if (!decided.ok) return fail(decided.failure.failure);
+    const name = nameOf(parts.installation, promise.leaseId, decided.value.plan);
+    token = tokenInTime(parts, promise.place, name, decided.value.plan.ttlSeconds);
+    // Awaited below, unless the commit fails.
+    token.catch(() => undefined);
+    return succeed(admission(asked, facts, decided.value, { ...promise, credentialName: name }));
+  };
+  const opened = await parts.ledger.openLease(
+    { id: agent.id, owner: agent.owner },
+    asked.ask.task.identifier,
+    admit,
+    asked.identity.keySha256,
+  );
+  if (!opened.ok) return fail({ failure: opened.failure, mayAudit: true, decision });
+  if (token === undefined) throw new Error('a lease was opened that nobody admitted');
   endSuperseded(parts, opened.value.superseded);
-  if (!token.ok) {
-    await parts.ledger.recordMint({
-      leaseId,
-      outcome: 'unsent',
-      backendLeaseId: null,
-      credentialSha256: null,
-    });
-    const refusal = backendFailed(token.failure, opened.value.lease);
-    return fail({ failure: refusal, mayAudit: false, outdated: false });
-  }
-  return succeed({ ...opened.value, place, token: token.value, openedAtMs });
+  const { place } = promise;
+  return withToken(parts, { ...opened.value, place, openedAtMs }, await token);
+}
+
+async function withToken(
+  parts: BrokerParts,
+  opened: Omit<Opened, 'token'>,
+  token: Result<SecretText, Failure>,
+): Promise<Result<Opened, NotOpened>> {
+  if (token.ok) return succeed({ ...opened, token: token.value });
+  await parts.ledger.recordMint({
+    leaseId: opened.lease.id,
+    outcome: 'unsent',
+    backendLeaseId: null,
+    credentialSha256: null,
+  });
+  return fail({ failure: backendFailed(token.failure, opened.lease), mayAudit: false });
+}
+
+function nameOf(installation: string, leaseId: string, { deadline }: ExchangePlan): string {
+  return encodeName({ installation, leaseId, deadline });
 }
 
 /** Nobody waits for its death: the new lease does not depend on it. */
@@ -133,58 +136,55 @@ function placeOf(ask: Ask): MintPlace {
   };
 }
 
-/** A parallel exchange opened the task meanwhile, and it ends before the life that was decided. */
-const OUTDATED: Failure = failure('task_ended', 'the task ends before the life that was decided', {
-  field: 'identifier',
-});
+/** What is known of a lease before it is decided. */
+type Promised = {
+  readonly leaseId: string;
+  readonly taskId: string;
+  readonly decisionId: string;
+  readonly place: MintPlace;
+};
 
-/** The pure decision that runs again inside the ledger's transaction, under the agent's lock. */
 function admission(
-  parts: BrokerParts,
-  permitted: Permitted,
-  minting: { leaseId: string; credentialName: string; place: MintPlace },
-): Admit {
-  const decisionId = parts.ids.uuid();
-  const taskId = parts.ids.uuid();
-  return (found) => {
-    const { caller, ask, plan, identity } = permitted;
-    const counted = withoutReplaced(found, identity.requestSha256);
-    if (!counted.ok) return counted;
-    const facts = counted.value;
-    const again = planExchange(caller.agent, ask, permitted.wantedSeconds, facts);
-    if (!again.ok) return again;
-    if (again.value.deadline < plan.deadline) return fail(OUTDATED);
-    return succeed<Admission>({
-      openTask: again.value.openTask ? null : newTask(taskId, ask, again.value),
-      lease: {
-        id: minting.leaseId,
-        instance: caller.instance,
-        issuer: caller.token.issuer,
-        subject: caller.token.subject,
-        scope: ask.scope.name,
-        revocability: ask.scope.revocability,
-        credentialName: minting.credentialName,
-        decisionId,
-        deadline: plan.deadline,
-        mintDeadlineSeconds: MINT_DEADLINE_SECONDS,
-        backendEndsBy: backendEnd(facts.now, plan),
-        requestSha256: identity.requestSha256,
-        snapshot: {
-          target: ask.target.name,
-          kind: ask.target.kind,
-          ...minting.place,
-          proof: ask.scope.proof,
-          catalogueHash: permitted.catalogueHash,
-        },
+  { caller, ask, identity, catalogueHash }: Asked,
+  facts: ExchangeFacts,
+  { plan, decision }: Permit,
+  promise: Promised & { readonly credentialName: string },
+): Admission {
+  const { leaseId, decisionId, credentialName } = promise;
+  return {
+    openTask: plan.openTask ? null : newTask(promise.taskId, ask, plan),
+    lease: {
+      id: leaseId,
+      instance: caller.instance,
+      issuer: caller.token.issuer,
+      subject: caller.token.subject,
+      scope: ask.scope.name,
+      revocability: ask.scope.revocability,
+      credentialName,
+      decisionId,
+      deadline: plan.deadline,
+      mintDeadlineSeconds: MINT_DEADLINE_SECONDS,
+      backendEndsBy: backendEnd(facts.now, plan),
+      requestSha256: identity.requestSha256,
+      snapshot: {
+        target: ask.target.name,
+        kind: ask.target.kind,
+        ...promise.place,
+        proof: ask.scope.proof,
+        catalogueHash,
       },
-      ...keyed(identity, facts),
-      event: (openTaskId) =>
-        permitEvent(decisionId, minting.leaseId, openTaskId, {
-          ...permitted,
-          credentialName: minting.credentialName,
-          replacesLeaseId: facts.earlier?.lease.id,
-        }),
-    });
+    },
+    ...keyed(identity, facts),
+    event: (openTaskId) =>
+      permitEvent(decisionId, leaseId, openTaskId, {
+        caller,
+        ask,
+        plan,
+        decision,
+        catalogueHash,
+        credentialName,
+        replacesLeaseId: facts.earlier?.lease.id,
+      }),
   };
 }
 

@@ -26,9 +26,9 @@ const RATE_RETRY_SECONDS = 5;
 
 /**
  * Decides life and deadline from the ledger's facts: the least of what is left of the task, the
- * scope's and task type's longest, and what was asked for. Refuses agents that are
- * quarantined or past their end date, tasks that ended, wider details, and exhausted caps. Pure: it
- * runs once before the policy and once more under the agent's lock.
+ * scope's and task type's longest, and what was asked for. Refuses agents that are quarantined or
+ * past their end date, tasks that ended, wider details, and exhausted caps. Pure: it runs under the
+ * agent's lock, before the policy.
  */
 export function planExchange(
   agent: Agent,

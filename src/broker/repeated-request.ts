@@ -39,7 +39,7 @@ function sha256(value: Json): Buffer {
 /**
  * What a retry with the same Idempotency-Key is decided by: the lease that it replaces does not
  * count against the agent's cap. Refuses while that exchange is under way, and where the key stands
- * for another request. Pure: it runs before the policy and again under the agent's lock.
+ * for another request. Pure: it runs under the agent's lock, before the policy.
  */
 export function withoutReplaced(
   facts: ExchangeFacts,

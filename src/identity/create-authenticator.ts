@@ -14,6 +14,7 @@ import type { RefreshTimes } from './keys/refresh-rules.ts';
 import { agentOf } from './mapping/agent-of.ts';
 import { operatorOf } from './mapping/operator-of.ts';
 import type { VerifiedToken } from './principal.ts';
+import { createSignatureCheck } from './token/signature.ts';
 import { verifyToken } from './verify-token.ts';
 import type { TrustedIssuer } from './verify-token.ts';
 
@@ -96,16 +97,17 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   }
 
   const nowMs = () => clock.now().getTime();
+  const checkSignature = createSignatureCheck();
   return {
     agent: async (token) => {
       const { catalogue, issuers } = inForce();
-      const verified = await verifyToken(token, 'workload', issuers, nowMs);
+      const verified = await verifyToken(token, 'workload', issuers, nowMs, checkSignature);
       if (!verified.ok) return verified;
       return noted(verified.value, agentOf(verified.value, catalogue.agents.values()));
     },
     operator: async (token) => {
       const { catalogue, issuers } = inForce();
-      const verified = await verifyToken(token, 'operator', issuers, nowMs);
+      const verified = await verifyToken(token, 'operator', issuers, nowMs, checkSignature);
       if (!verified.ok) return verified;
       return noted(verified.value, operatorOf(verified.value, catalogue.operators));
     },

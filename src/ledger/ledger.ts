@@ -104,7 +104,10 @@ export type OpenedLease = {
   readonly superseded: Lease | null;
 };
 
-/** A pure function of the facts that were read under lock; it may still refuse. */
+/**
+ * Decides by the facts that were read under lock; called once. What it begins beside the commit must
+ * be harmless where the commit fails.
+ */
 export type Admit = (facts: ExchangeFacts) => Result<Admission, Failure>;
 
 export type MintRecord = {
