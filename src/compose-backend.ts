@@ -7,6 +7,7 @@ import { systemClock } from './foundation/clock.ts';
 import { systemIds } from './foundation/ids.ts';
 import type { Ids } from './foundation/ids.ts';
 import type { Log } from './foundation/log.ts';
+import { codeOf } from './foundation/failure.ts';
 import { SecretText } from './foundation/secret-text.ts';
 import { administerLedger } from './ledger/provision/administer-ledger.ts';
 import type { LedgerAdministration } from './ledger/provision/administer-ledger.ts';
@@ -125,8 +126,22 @@ async function connected(target: Target, url: SecretText): Promise<pg.Client> {
   });
   // Without a listener a server that goes away would end our process.
   client.on('error', () => undefined);
-  await client.connect();
+  try {
+    await client.connect();
+  } catch (thrown) {
+    throw new Error(notReached(target, client, thrown));
+  }
   return client;
+}
+
+/** A sentence for the administrator; the server's own words name no password. */
+function notReached({ name }: Target, { host, port }: pg.Client, thrown: unknown): string {
+  const said = thrown instanceof Error && thrown.message !== '' ? thrown.message : '';
+  const words = said === '' ? (codeOf(thrown) ?? 'no answer') : said;
+  return (
+    `target ${name}: its server at ${host}:${port} cannot be used as its administrator (${words}). ` +
+    `Check the address and the login in the file of --target-admin ${name}=...`
+  );
 }
 
 function caOf({ ca_file }: Target): string | undefined {

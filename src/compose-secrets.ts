@@ -3,7 +3,7 @@ import type { Secrets } from './settings/load-settings.ts';
 
 /** Secrets that a catalogue names and that this broker was not given. */
 export function missingSecrets(
-  { targets }: Catalogue,
+  { targets }: Pick<Catalogue, 'targets'>,
   secrets: Pick<Secrets, 'named'>,
 ): readonly CatalogueProblem[] {
   return [...targets.values()].flatMap(({ name, guard, prover }) =>

@@ -1,7 +1,9 @@
 import type { Targets } from './broker/parts.ts';
-import type { Catalogue } from './catalogue/catalogue.ts';
+import type { Catalogue, CatalogueProblem } from './catalogue/catalogue.ts';
+import type { Readied } from './catalogue/source.ts';
 import type { Target } from './catalogue/target.ts';
 import type { Clock } from './foundation/clock.ts';
+import { codeOf } from './foundation/failure.ts';
 import { faultOf } from './foundation/fault.ts';
 import type { Log } from './foundation/log.ts';
 import type { Secrets } from './settings/load-settings.ts';
@@ -10,36 +12,25 @@ import type { TargetAccess } from './target/target-access.ts';
 
 /** Connections to the targets of the catalogue in force. */
 export type OpenTargets = Targets & {
-  /** Opens what is new and closes what moved or went; what did not change stays open. */
-  follow(catalogue: Catalogue): Promise<void>;
+  /**
+   * Opens what is new. Entering it closes what moved or went; what did not change stays open. With
+   * any problem nothing is opened and all stays as it is.
+   */
+  ready(catalogue: Catalogue): Promise<Readied>;
   close(): Promise<void>;
 };
 
 type Open = { readonly key: string; readonly access: TargetAccess & { close(): Promise<void> } };
 
-export async function openTargets(
-  catalogue: Catalogue,
+/** Opens none of them yet: `ready` the first catalogue and enter it. */
+export function openTargets(
   secrets: Pick<Secrets, 'named'>,
   installation: string,
   clock: Clock,
   log: Log,
-): Promise<OpenTargets> {
+): OpenTargets {
   let open: ReadonlyMap<string, Open> = new Map();
-  const follow = async ({ targets, limits }: Catalogue) => {
-    const next = new Map<string, Open>();
-    for (const target of targets.values()) {
-      const config = configOf(target, secrets, installation, limits.endings_per_target);
-      if (!config) continue;
-      const key = JSON.stringify([target, limits.endings_per_target]);
-      const known = open.get(target.name);
-      const access =
-        known?.key === key
-          ? known.access
-          : await connectTarget(config, clock, log.child({ part: 'target', target: target.name }));
-      next.set(target.name, { key, access });
-    }
-    const left = [...open.values()].filter(({ access }) => !isOpenIn(next, access));
-    open = next;
+  const closeBehind = (left: readonly Open[]) => {
     // Calls under way on them end first, which may take a while; nobody needs to wait for it.
     for (const { access } of left) {
       access.close().catch((thrown: unknown) => {
@@ -47,14 +38,56 @@ export async function openTargets(
       });
     }
   };
-  await follow(catalogue);
+  const enter = (next: ReadonlyMap<string, Open>) => {
+    const left = [...open.values()].filter(({ access }) => !isOpenIn(next, access));
+    open = next;
+    closeBehind(left);
+  };
+  const ready = async ({ targets, limits }: Catalogue): Promise<Readied> => {
+    const next = new Map<string, Open>();
+    const problems: CatalogueProblem[] = [];
+    for (const target of targets.values()) {
+      const config = configOf(target, secrets, installation, limits.endings_per_target);
+      if (!config) continue;
+      const key = JSON.stringify([target, limits.endings_per_target]);
+      const known = open.get(target.name);
+      try {
+        const access =
+          known?.key === key
+            ? known.access
+            : await connectTarget(
+                config,
+                clock,
+                log.child({ part: 'target', target: target.name }),
+              );
+        next.set(target.name, { key, access });
+      } catch (thrown) {
+        problems.push(caUnreadable(target, thrown));
+      }
+    }
+    if (problems.length === 0) return { ok: true, enter: () => enter(next) };
+    closeBehind([...next.values()].filter(({ access }) => !isOpenIn(open, access)));
+    return { ok: false, problems };
+  };
   return {
     access: (target) => open.get(target)?.access,
     names: () => [...open.keys()],
-    follow,
+    ready,
     async close() {
       await Promise.all([...open.values()].map(({ access }) => access.close()));
     },
+  };
+}
+
+/** The only thing that opening a target reads; that it is out of reach is no fault of the catalogue. */
+function caUnreadable({ name, ca_file }: Target, thrown: unknown): CatalogueProblem {
+  return {
+    file: `targets/${name}.yaml`,
+    line: 1,
+    column: 1,
+    field: 'ca_file',
+    problem: `names the file "${ca_file ?? ''}", which cannot be read (${codeOf(thrown) ?? 'error'})`,
+    remedy: 'Put the file there, readable for the broker.',
   };
 }
 

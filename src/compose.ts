@@ -5,13 +5,12 @@ import type { Broker } from './broker/broker.ts';
 import type { BrokerParts } from './broker/parts.ts';
 import { createBroker } from './broker/create-broker.ts';
 import type { CatalogueProblem } from './catalogue/catalogue.ts';
-import { loadCatalogue } from './catalogue/load.ts';
-import { openCatalogue } from './catalogue/source.ts';
-import type { LiveCatalogue, Reloaded } from './catalogue/source.ts';
+import type { LiveCatalogue, Readied, Ready, Reloaded } from './catalogue/source.ts';
+import { openLiveCatalogue } from './compose-catalogue.ts';
 import { armFailPoints } from './compose-fail-points.ts';
 import { openTargets } from './compose-targets.ts';
-import { missingSecrets } from './compose-secrets.ts';
 import { systemClock } from './foundation/clock.ts';
+import { codeOf } from './foundation/failure.ts';
 import { systemIds } from './foundation/ids.ts';
 import { createLog } from './foundation/log.ts';
 import type { Log } from './foundation/log.ts';
@@ -20,14 +19,13 @@ import type { Metrics } from './foundation/metrics.ts';
 import { fail, succeed } from './foundation/result.ts';
 import type { Result } from './foundation/result.ts';
 import { createHttpServer } from './http/server.ts';
+import type { HttpServer } from './http/server.ts';
 import { createAuthenticator } from './identity/create-authenticator.ts';
 import { migrate } from './ledger/migrate.ts';
 import { connectLedger } from './ledger/postgres/connect-ledger.ts';
 import type { ConnectedLedger } from './ledger/postgres/connect-ledger.ts';
 import { connectBackend } from './mint/connect-backend.ts';
-import { compilePolicies } from './policy/compile.ts';
 import type { PolicyEngine } from './policy/decision.ts';
-import { knownNames } from './policy/known-names.ts';
 import type { Secrets, Settings } from './settings/load-settings.ts';
 import { startSweep } from './sweep/sweep.ts';
 
@@ -69,7 +67,7 @@ export async function composeBroker(
   secrets: Secrets,
   log: Log = createLog(settings.logLevel),
 ): Promise<Result<Composition, StartProblem>> {
-  const opened = await openLiveCatalogue(settings, secrets);
+  const opened = await openLiveCatalogue({ ...settings, named: secrets.named });
   if (!opened.ok) return fail({ kind: 'catalogue', problems: opened.problems });
   for (const warning of opened.warnings) log.warn({ warning }, 'catalogue');
   const replica = systemIds(clock).uuid();
@@ -85,26 +83,10 @@ export async function composeBroker(
     await ledger.close();
     return fail({ kind: 'ledger', sentence: obstacle });
   }
-  return succeed(await join(settings, secrets, opened.live, ledger, log));
+  return join(settings, secrets, opened.live, ledger, log);
 }
 
 type Live = LiveCatalogue<PolicyEngine>;
-
-function openLiveCatalogue(settings: Settings, secrets: Secrets) {
-  return openCatalogue<PolicyEngine>({
-    load() {
-      const { configFolder: folder, publicUrl, addresses } = settings;
-      const resolve = (name: string) => addresses.get(name);
-      return loadCatalogue({ folder, settings: { publicUrl, resolve }, now: clock.now() });
-    },
-    compile(catalogue) {
-      const missing = missingSecrets(catalogue, secrets);
-      const compiled = compilePolicies(catalogue.policies, knownNames(catalogue));
-      if (compiled.ok && missing.length === 0) return { ok: true, value: compiled.engine };
-      return { ok: false, problems: [...missing, ...(compiled.ok ? [] : compiled.problems)] };
-    },
-  });
-}
 
 function ledgerAddress(settings: Settings, { ledgerUrl: url }: Secrets) {
   const { caFile } = settings.ledger;
@@ -138,13 +120,19 @@ async function join(
   live: Live,
   ledger: ConnectedLedger,
   log: Log,
-): Promise<Composition> {
+): Promise<Result<Composition, StartProblem>> {
   const ids = systemIds(clock);
   const metrics = createMetrics();
   const { publicUrl } = settings;
   const installation = await ledger.installation();
   const backend = await connectBackend(settings.backend, { clock, ids, log });
-  const targets = await openTargets(live.current(), secrets, installation, clock, log);
+  const targets = openTargets(secrets, installation, clock, log);
+  const readied = await targets.ready(live.current());
+  if (!readied.ok) {
+    await Promise.all([backend.stop(), ledger.close()]);
+    return fail({ kind: 'catalogue', problems: readied.problems });
+  }
+  readied.enter();
   const parts: BrokerParts = {
     installation,
     catalogue: live,
@@ -174,7 +162,7 @@ async function join(
   // A backend that does not answer must not keep the sweep from ending what is due.
   await Promise.race([backend.start(), clock.sleep(LOGIN_WAIT_MS)]);
   const driven = { settings, live, log, metrics, broker };
-  return drive(driven, () => targets.follow(live.current()), closers);
+  return succeed(drive(driven, (next) => targets.ready(next), closers));
 }
 
 /** Only a test of crashes arms anything; every other broker has no fail point in its way. */
@@ -196,7 +184,7 @@ type Driven = {
 /** Both drivers over one broker. */
 function drive(
   { settings, live, log, metrics, broker }: Driven,
-  followCatalogue: () => Promise<void>,
+  readyTargets: Ready,
   closers: readonly (() => Promise<void>)[],
 ): Composition {
   const { publicUrl, listen } = settings;
@@ -229,14 +217,40 @@ function drive(
       return listening;
     },
     async reload() {
-      const reloaded = await live.reload();
+      // The certificate is opened before the targets, of which none may stay open unused.
+      const reloaded = await live.reload(async (next) => {
+        const certificate = await readyCertificate(server, listen.tls);
+        if (!certificate.ok) return certificate;
+        const targets = await readyTargets(next);
+        return targets.ok ? both(certificate, targets) : targets;
+      });
       metrics.catalogueReloaded(reloaded.ok ? 'ok' : 'failed');
-      if (reloaded.ok) {
-        await followCatalogue();
-        await server.reloadTls();
-      }
       return reloaded;
     },
     stop: () => (stopped ??= stop()),
+  };
+}
+
+async function readyCertificate(
+  server: HttpServer,
+  files: Settings['listen']['tls'],
+): Promise<Readied> {
+  try {
+    return { ok: true, enter: await server.readyTls() };
+  } catch (thrown) {
+    const problem = `cannot be used (${codeOf(thrown) ?? 'error'})`;
+    const remedy = 'Put certificate and key there, in PEM and readable for the broker.';
+    const place = { file: files?.certFile ?? '', line: 1, column: 1 };
+    return { ok: false, problems: [{ ...place, field: 'certificate', problem, remedy }] };
+  }
+}
+
+function both(one: { enter(): void }, other: { enter(): void }): Readied {
+  return {
+    ok: true,
+    enter: () => {
+      one.enter();
+      other.enter();
+    },
   };
 }

@@ -11,6 +11,7 @@ import { fileProblem, inReadingOrder } from './problem.ts';
 import { readFolder, readSingle } from './read-entries.ts';
 import type { Reading } from './read-entries.ts';
 import { missingFiles, withAbsoluteCa, withAbsoluteFiles } from './referenced-files.ts';
+import type { Target } from './target.ts';
 import { audienceOf } from './relations/issuer-relations.ts';
 import { relationProblems, relationWarnings } from './relations/relations.ts';
 import type { ResolveSetting } from './setting-references.ts';
@@ -47,6 +48,8 @@ export type BrokenCatalogue = {
   readonly policies: readonly PolicyFile[];
   /** All names in use, those of broken entries too. */
   readonly names: Readonly<Record<'agents' | 'scopes' | 'taskTypes', ReadonlySet<string>>>;
+  /** The targets that could be read, so that it is known which secrets are needed. */
+  readonly targets: ReadonlyMap<string, Target>;
 };
 
 /**
@@ -72,7 +75,8 @@ export async function loadCatalogue(
   const policies = policiesOf(files);
   if (reading.problems.length > 0 || !all.operators || !limits) {
     const problems = inReadingOrder(reading.problems);
-    return { ok: false, problems, warnings, policies, names: namesOf(all) };
+    const targets = mapped(all.targets, (target) => target);
+    return { ok: false, problems, warnings, policies, names: namesOf(all), targets };
   }
   const catalogue: Catalogue = {
     hash: catalogueHash(files),

@@ -3,13 +3,14 @@ const TOLERANCE = 0.4;
 
 /**
  * The candidate that `word` was most likely meant to be, or undefined where none is near. Names
- * that differ only in case, `-` and `_` are always near.
+ * that differ only in case, `-` and `_` are always near; so is a longer name that goes on where this
+ * one ends, such as one with its unit.
  */
 export function nearMiss(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Infinity;
   for (const candidate of candidates) {
-    const distance = plain(word) === plain(candidate) ? 0 : editDistance(word, candidate);
+    const distance = isSame(word, candidate) ? 0 : editDistance(word, candidate);
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   if (best === undefined) return undefined;
@@ -31,6 +32,15 @@ export function listed(candidates: Iterable<string>): string {
   const shown = names.slice(0, LISTED_MAX).join(', ');
   return names.length > LISTED_MAX ? `${shown}, … (${names.length} in all)` : shown || '(none)';
 }
+
+function isSame(word: string, candidate: string): boolean {
+  if (plain(word) === plain(candidate)) return true;
+  const goesOn = /[-_]/.test(candidate[word.length] ?? '') && word.length >= STEM_MIN;
+  return goesOn && plain(candidate).startsWith(plain(word));
+}
+
+/** Letters from which on a name is taken for the beginning of a longer one. */
+const STEM_MIN = 3;
 
 function plain(word: string): string {
   return word.toLowerCase().replaceAll(/[-_]/g, '');

@@ -3,7 +3,7 @@ import { clashes, complain, whereabouts } from './declared.ts';
 import type { Declared, DeclaredKind } from './declared.ts';
 import { definitionProblems, valueAt } from './definition-problems.ts';
 import { fieldProblem, parseYaml } from './document.ts';
-import type { ParsedYaml } from './document.ts';
+import type { ParsedFile, ParsedYaml } from './document.ts';
 import type { CatalogueFile } from './files.ts';
 import type { FolderKind, Kind } from './kinds.ts';
 import { fillInSettings } from './setting-references.ts';
@@ -70,8 +70,29 @@ function fit<Entry>(kind: Kind<Entry>, read: ParsedYaml, reading: Reading): Decl
   const checked = kind.definition.safeParse(filled.data);
   if (checked.success) return [{ value: checked.data, parsed }];
   const { definition } = kind;
-  reading.problems.push(...definitionProblems(definition, parsed, filled.data, checked.error));
-  return [];
+  const problems = definitionProblems(definition, parsed, filled.data, checked.error);
+  reading.problems.push(...problems);
+  return withoutStrangeFields(definition, parsed, filled.data, problems);
+}
+
+/**
+ * An entry whose only mistake is a field too many is compared with the others all the same. Where
+ * the field may be a misspelt one, what follows from its absence would only confuse.
+ */
+function withoutStrangeFields<Entry>(
+  definition: Kind<Entry>['definition'],
+  parsed: ParsedFile,
+  data: unknown,
+  problems: readonly CatalogueProblem[],
+): Declared<Entry>[] {
+  const strange = problems.filter(
+    ({ problem, remedy }) => problem === 'unknown field' && !remedy.startsWith('Did you mean'),
+  );
+  if (strange.length < problems.length || data === null || typeof data !== 'object') return [];
+  const names = new Set(strange.map(({ field }) => field));
+  const known = Object.entries(data).filter(([field]) => !names.has(field));
+  const checked = definition.safeParse(Object.fromEntries(known));
+  return checked.success ? [{ value: checked.data, parsed }] : [];
 }
 
 function sameName<Entry>(

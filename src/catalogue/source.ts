@@ -22,14 +22,24 @@ export type Reloaded =
     }
   | { readonly ok: false; readonly problems: readonly CatalogueProblem[] };
 
+/** What else has to be opened for a catalogue before it comes into force, or why it cannot be. */
+export type Readied =
+  | { readonly ok: true; readonly enter: () => void }
+  | { readonly ok: false; readonly problems: readonly CatalogueProblem[] };
+
+/** Opens what a newer catalogue needs; `enter` is called when it comes into force. Never rejects. */
+export type Ready = (next: Catalogue) => Promise<Readied>;
+
+const NOTHING_TO_READY: Ready = () => Promise.resolve({ ok: true, enter: () => undefined });
+
 /** The catalogue and its policies in force, and the way to put newer ones in their place. */
 export type LiveCatalogue<Compiled> = CatalogueSource & {
   compiled(): Compiled;
   /**
-   * Reads everything again. Both change together, or, with any problem, neither does. Never
-   * rejects for what is in the files; calls that overlap run one after the other.
+   * Reads everything again, then readies what it needs. All change together, or, with any problem,
+   * nothing does. Never rejects for what is in the files; calls that overlap run one after the other.
    */
-  reload(): Promise<Reloaded>;
+  reload(ready?: Ready): Promise<Reloaded>;
 };
 
 /** Opens a catalogue for the first time. */
@@ -45,9 +55,12 @@ export async function openCatalogue<Compiled>(steps: CatalogueSteps<Compiled>): 
   if (!first.ok) return first;
   let inForce = first.set;
   let last: Promise<unknown> = Promise.resolve();
-  const replace = async (): Promise<Reloaded> => {
+  const replace = async (ready: Ready): Promise<Reloaded> => {
     const next = await loadAndCompile(steps);
     if (!next.ok) return next;
+    const readied = await ready(next.set.catalogue);
+    if (!readied.ok) return readied;
+    readied.enter();
     const changed = next.set.catalogue.hash !== inForce.catalogue.hash;
     inForce = next.set;
     return { ok: true, changed, hash: inForce.catalogue.hash, warnings: next.warnings };
@@ -55,8 +68,8 @@ export async function openCatalogue<Compiled>(steps: CatalogueSteps<Compiled>): 
   const live: LiveCatalogue<Compiled> = {
     current: () => inForce.catalogue,
     compiled: () => inForce.compiled,
-    reload: () => {
-      const turn = last.then(replace, replace);
+    reload: (ready = NOTHING_TO_READY) => {
+      const turn = last.then(() => replace(ready));
       last = turn.catch(() => undefined);
       return turn;
     },

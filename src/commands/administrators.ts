@@ -9,7 +9,7 @@ import { environment } from '../settings/environment.ts';
 import { loadAdministrationSettings } from '../settings/load-settings.ts';
 import type { AdministrationSettings } from '../settings/load-settings.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
-import { catalogueFailure, settingsFailure } from './settings-problems.ts';
+import { catalogueFailure, settingsFailure, UNKNOWN_PUBLIC_URL } from './settings-problems.ts';
 
 /** What an administrator's command was told on its command line: files, never secrets. */
 export type AdministratorOptions = {
@@ -96,15 +96,12 @@ function readSettings(options: AdministratorOptions): AdministrationSettings {
   );
 }
 
-/** The audience of tokens plays no part in provisioning; no issuer can have this one. */
-const UNUSED_PUBLIC_URL = 'https://public-url.invalid';
-
 async function readCatalogue(settings: AdministrationSettings): Promise<Catalogue> {
   const { configFolder: folder, addresses } = settings;
   const resolve = (name: string) => addresses.get(name);
   const loaded = await loadCatalogue({
     folder,
-    settings: { publicUrl: UNUSED_PUBLIC_URL, resolve },
+    settings: { publicUrl: UNKNOWN_PUBLIC_URL, resolve },
   });
   if (!loaded.ok) throw catalogueFailure(folder, loaded.problems);
   return loaded.catalogue;

@@ -10,6 +10,7 @@ import { compilePolicies } from '../policy/compile.ts';
 import { knownNames } from '../policy/known-names.ts';
 import { EXIT } from './exit-code.ts';
 import type { ExitCode } from './exit-code.ts';
+import { UNKNOWN_PUBLIC_URL } from './settings-problems.ts';
 
 export type CheckArguments = {
   /** The catalogue folder. */
@@ -32,9 +33,6 @@ export type CheckIo = {
   readonly now: Date;
 };
 
-/** Stands for the public URL where the check does not know it; no issuer can have this audience. */
-const UNKNOWN_PUBLIC_URL = 'https://public-url.invalid';
-
 type Findings = {
   readonly problems: readonly CatalogueProblem[];
   readonly warnings: readonly CatalogueProblem[];
@@ -47,14 +45,20 @@ type Findings = {
  * Checks a catalogue and its policies without starting anything, and prints every problem with its
  * place and remedy.
  *
- * @returns 0 when a broker would start with it, 1 when not
+ * @returns 0 when a broker would start with it, 1 when not, 2 when there is no folder to check
  */
 export async function runCheck(args: CheckArguments, io: CheckIo): Promise<ExitCode> {
-  if (args.writeSchemas) await writeSchemaFiles(args.config);
   const findings = await find(args, io);
+  if (args.writeSchemas && !isNoFolder(findings)) await writeSchemaFiles(args.config);
   const lines = args.json ? [asJson(findings)] : asText(args, findings).map(visible);
   lines.forEach((line) => io.print(line));
-  return findings.problems.length === 0 ? EXIT.ok : EXIT.failed;
+  if (findings.problems.length === 0) return EXIT.ok;
+  return isNoFolder(findings) ? EXIT.usage : EXIT.failed;
+}
+
+/** Then nothing was checked. */
+function isNoFolder({ problems }: Findings): boolean {
+  return problems.some(({ file }) => file === '.');
 }
 
 async function find(args: CheckArguments, io: CheckIo): Promise<Findings> {
@@ -142,7 +146,7 @@ const HELP = `
 Reads every file of the catalogue, checks it by its definition and all of them together, and
 compiles the policies. Starts nothing and asks nobody.
 
-Exit status: 0 sound, 1 problems.`;
+Exit status: 0 sound, 1 problems, 2 the folder cannot be read.`;
 
 /** Adds `mayfly check`. `io` gives the settings and where to print. */
 export function registerCheck(program: Command, io: () => CheckIo): void {

@@ -14,7 +14,8 @@ Examples:
   $ mayfly leases --agent invoice-reconciler --all --json
   $ mayfly leases --late            what should be dead and is not, and why
 
-Exit status: 0 shown, 1 the broker refused, 2 no usable token, 3 no broker answers.`;
+Exit status: 0 shown, 1 the broker refused, 2 no usable token or a filter that does not fit, 3 no
+broker answers.`;
 
 const FILTERS = ['state', 'agent', 'scope', 'task', 'owner', 'limit', 'cursor'] as const;
 const FLAGS = ['late', 'unsettled', 'residue'] as const;

@@ -29,7 +29,7 @@ export type OperatorCall = { readonly body: unknown; readonly waitSeconds?: numb
  * Asks the REST API as an operator; with a call, it posts it.
  *
  * @param path with its query, such as `/v1/leases?limit=50`.
- * @throws CommandFailure: 2 without a usable token, 3 when the broker cannot be reached, 1 when it
+ * @throws CommandFailure: 2 without a usable token or when it cannot be asked this, 3 when the broker cannot be reached, 1 when it
  *   refuses; then with the detail of its problem document (RFC 9457).
  */
 export async function askOperatorApi(
@@ -42,7 +42,8 @@ export async function askOperatorApi(
   const response = await send(brokerUrl(path, options.url ?? set['MAYFLY_URL']), token, call);
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok && body !== undefined) return body;
-  throw new CommandFailure(EXIT.failed, refusal(response.status, body));
+  const asked = response.status === 400 ? EXIT.usage : EXIT.failed;
+  throw new CommandFailure(asked, refusal(response.status, body));
 }
 
 function brokerUrl(path: string, url = DEFAULT_URL): URL {
@@ -89,7 +90,8 @@ async function send(url: URL, token: SecretText, call?: OperatorCall): Promise<R
 }
 
 function refusal(status: number, body: unknown): string {
-  const problem = (body ?? {}) as { detail?: unknown; title?: unknown };
+  const problem = (body ?? {}) as { detail?: unknown; title?: unknown; field?: unknown };
   const words = [problem.detail, problem.title].find((text) => typeof text === 'string');
-  return `The broker refused (${status})${words === undefined ? '' : `: ${words}`}`;
+  const said = typeof problem.field === 'string' ? `${problem.field} ${words ?? ''}` : words;
+  return `The broker refused (${status})${said === undefined ? '' : `: ${said}`}`;
 }

@@ -5,10 +5,10 @@ import { faultOf } from '../foundation/fault.ts';
 import { createLog } from '../foundation/log.ts';
 import type { Log } from '../foundation/log.ts';
 import { environment } from '../settings/environment.ts';
-import { loadSettings } from '../settings/load-settings.ts';
+import { catalogueSettingsInPart, loadSettings } from '../settings/load-settings.ts';
 import type { Settings } from '../settings/load-settings.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
-import { catalogueFailure, settingsFailure } from './settings-problems.ts';
+import { catalogueFailure, settingsFailure, UNKNOWN_PUBLIC_URL } from './settings-problems.ts';
 
 const HELP = `
 Settings come from the environment; each secret can be given as a file instead, by the same name
@@ -36,7 +36,7 @@ export function registerServe(program: Command): void {
 
 async function serve(): Promise<void> {
   const loaded = loadSettings(environment());
-  if (!loaded.ok) throw settingsFailure(loaded.failure);
+  if (!loaded.ok) throw settingsFailure(loaded.failure, await brokenCatalogue());
   const { settings, secrets } = loaded.value;
   const log = createLog(settings.logLevel);
   endOnFault(log);
@@ -61,6 +61,16 @@ async function serve(): Promise<void> {
     process.exit(EXIT.failed);
   }
   log.info('stopped');
+}
+
+/** Beside wrong settings: what is wrong with the catalogue, so that one start reports all of it. */
+async function brokenCatalogue(): Promise<CommandFailure | undefined> {
+  const known = catalogueSettingsInPart(environment());
+  const { configFolder, publicUrl = UNKNOWN_PUBLIC_URL } = known;
+  if (configFolder === undefined) return undefined;
+  const { catalogueProblems } = await import('../compose-catalogue.ts');
+  const problems = await catalogueProblems({ ...known, configFolder, publicUrl });
+  return problems.length === 0 ? undefined : catalogueFailure(configFolder, problems);
 }
 
 /** Milliseconds; Kubernetes kills after 30 seconds unless told otherwise. */

@@ -2,10 +2,18 @@ import type { CatalogueProblem } from '../catalogue/catalogue.ts';
 import type { SettingProblem } from '../settings/setting.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 
-/** All missing and wrong settings in one failure, a line each. */
-export function settingsFailure(problems: readonly SettingProblem[]): CommandFailure {
+/** Stands for a public URL that is not known or plays no part; no issuer can have this audience. */
+export const UNKNOWN_PUBLIC_URL = 'https://public-url.invalid';
+
+/** All missing and wrong settings in one failure, a line each; `more` is said behind them. */
+export function settingsFailure(
+  problems: readonly SettingProblem[],
+  more?: CommandFailure,
+): CommandFailure {
   const lines = problems.map(({ name, problem, remedy }) => `  ${name} ${problem}. ${remedy}`);
-  return new CommandFailure(EXIT.usage, ['these settings are not right:', ...lines].join('\n'));
+  const behind = more ? [more.message] : [];
+  const sentences = ['these settings are not right:', ...lines, ...behind];
+  return new CommandFailure(EXIT.usage, sentences.join('\n'));
 }
 
 /** The same for what `mayfly check` would find. */

@@ -4,6 +4,7 @@ import type { Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import type { Clock } from '../foundation/clock.ts';
 import { faultOf } from '../foundation/fault.ts';
 import { createApplication } from './application.ts';
@@ -24,8 +25,11 @@ export type HttpOptions = HttpParts & {
 export type HttpServer = {
   /** Rejects when the address cannot be had or the TLS files cannot be read. Port 0: any free. */
   listen(host: string, port: number): Promise<{ readonly port: number }>;
-  /** Reads the TLS files again: for new connections. Rejects, and changes nothing, if it cannot. */
-  reloadTls(): Promise<void>;
+  /**
+   * Reads the TLS files again; what it answers puts them in force for new connections. Rejects, and
+   * changes nothing, if they cannot be used.
+   */
+  readyTls(): Promise<() => void>;
   /**
    * Takes no new connection, closes idle ones, lets calls under way finish, and cuts what is left
    * after `graceMs`. Repeating it is fine.
@@ -47,16 +51,19 @@ export function createHttpServer(options: HttpOptions): HttpServer {
   server.on('error', (thrown) => log.error({ fault: faultOf(thrown) }, 'listener failed'));
   const sockets = openSockets(server);
 
-  async function reloadTls(): Promise<void> {
-    if (!tls || !('setSecureContext' in server)) return;
+  async function readyTls(): Promise<() => void> {
+    if (!tls || !('setSecureContext' in server)) return () => undefined;
     const [cert, key] = await Promise.all([readFile(tls.certFile), readFile(tls.keyFile)]);
-    server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+    const files = { cert, key, minVersion: 'TLSv1.2' } as const;
+    // Throws for what is no certificate, or not that of the key.
+    createSecureContext(files);
+    return () => server.setSecureContext(files);
   }
 
   return {
-    reloadTls,
+    readyTls,
     async listen(host, port) {
-      await reloadTls();
+      (await readyTls())();
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen(port, host, () => {

@@ -140,6 +140,23 @@ export function loadCatalogueSettings(env: Environment): Loaded<CatalogueSetting
   return load(env, readCatalogue);
 }
 
+/**
+ * What of a broker's settings its catalogue is read with, whatever is wrong with the others; what
+ * is missing or wrong itself is undefined.
+ */
+export function catalogueSettingsInPart(env: Environment): Partial<CatalogueSettings> &
+  Pick<CatalogueSettings, 'addresses'> & {
+    readonly publicUrl: string | undefined;
+    readonly named: ReadonlyMap<string, SecretText>;
+  } {
+  const reader = settingsReader(env, []);
+  return {
+    ...readCatalogue(reader),
+    publicUrl: reader.optional(table.PUBLIC_URL),
+    named: reader.family(table.SECRET_FAMILY),
+  };
+}
+
 /** Reads what `mayfly migrate` needs: the ledger as its owner. */
 export function loadMigrationSettings(
   env: Environment,

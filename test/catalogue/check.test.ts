@@ -371,6 +371,24 @@ token_types: [JWT, '']
   },
 ];
 
+/** Both mistakes of each are found in one run. */
+const TWO_MISTAKES: readonly { readonly edits: readonly Edit[]; readonly found: RegExp[] }[] = [
+  {
+    edits: [
+      { file: reconciler, from: 'tier: standard', to: 'tier: standard\nzzz: 1' },
+      { file: reconciler, from: 'scopes: [', to: 'scopes: [nope, ' },
+    ],
+    found: [/zzz: unknown field/, /scopes\[0\]: names the scope "nope"/],
+  },
+  {
+    edits: [{ file: read, from: 'max_ttl_seconds: 600', to: 'max_ttl: 600' }],
+    found: [
+      /max_ttl_seconds: is missing/,
+      /max_ttl: unknown field. Did you mean "max_ttl_seconds"/,
+    ],
+  },
+];
+
 const policies: Case[] = [
   {
     wrong: 'a policy that does not parse',
@@ -500,6 +518,13 @@ describe('mayfly check names file, line, field and remedy', () => {
   });
 });
 
+test.each(TWO_MISTAKES)('of two mistakes both are named: $found', async ({ edits, found }) => {
+  const { exitCode, text } = await withEdited(edits, (folder) => check(folder));
+  expect(exitCode).toBe(1);
+  for (const one of found) expect(text).toMatch(one);
+  expect(text).toMatch(/2 problems/);
+});
+
 test('what a broken file calls itself does not reach the terminal as it is', async () => {
   const edit = { file: reconciler, from: 'groups:', to: '"\\e[2Jgruops":' };
   const { text } = await withEdited([edit], (folder) => check(folder));
@@ -518,7 +543,8 @@ describe('schemas for editors', () => {
   });
 
   test('are not written where there is no catalogue', async () => {
-    await expect(check('nowhere', { writeSchemas: true })).rejects.toThrow(/ENOENT/);
+    const { exitCode, text } = await check('nowhere', { writeSchemas: true });
+    expect([exitCode, text]).toEqual([2, expect.stringMatching(/the folder cannot be read/)]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { runMayfly } from '../support/run-mayfly.ts';
 import type { Run } from '../support/run-mayfly.ts';
 
@@ -65,11 +65,38 @@ describe('what was typed wrong ends with 2 and one clear answer', () => {
     for (const name of ['LEDGER_URL', 'PUBLIC_URL', 'BACKEND_URL', 'LISTEN_PORT', 'PUBLIC_URI']) {
       expect(run.err).toContain(`MAYFLY_${name} `);
     }
+    // What the catalogue lacks comes in the same answer.
+    for (const lacks of ['MAYFLY_ADDRESS_DEMO_ISSUER', 'MAYFLY_SECRET_ORDERS_GUARD_FILE']) {
+      expect(run.err).toContain(lacks);
+    }
     expectOneSentence(run);
   });
 });
 
 describe('what cannot be reached ends with 3', () => {
+  test('no target, and which one is said', async () => {
+    const admin = await fileWith(`postgresql://postgres:hush-hush@${NOBODY}/orders`);
+    const env = {
+      MAYFLY_CONFIG_DIR: resolve('config'),
+      MAYFLY_BACKEND_URL: `http://${NOBODY}`,
+      MAYFLY_ADDRESS_DEMO_ISSUER: `http://${NOBODY}`,
+      MAYFLY_ADDRESS_ORDERS_PORT: '1',
+    };
+    const run = await runMayfly(
+      [
+        ...['backend', 'plan', '--ledger-admin', admin, '--target-admin', `orders=${admin}`],
+        ...['--openbao-token-file', await fileWith('a-token'), '--secrets-dir', folder],
+      ],
+      { env },
+    );
+    expect(run.code).toBe(3);
+    expect(run.err).toMatch(
+      /target orders: its server at 127\.0\.0\.1:1 .*ECONNREFUSED.*--target-/,
+    );
+    expect(run.err).not.toContain('hush-hush');
+    expectOneSentence(run);
+  });
+
   test('no broker', async () => {
     const token = await fileWith('not-a-token');
     const run = await runMayfly(['leases', '--url', `http://${NOBODY}`, '--token-file', token]);

@@ -142,7 +142,9 @@ describe('mayfly serve', () => {
     const broker = await startBroker();
     const scope = join(config, 'scopes/orders-read.yaml');
     const policy = join(config, 'policies/reconciler-reads-and-writes.cedar');
+    const target = join(config, 'targets/orders.yaml');
     const [scopeBefore, policyBefore] = [await readFile(scope, 'utf8'), await readFile(policy)];
+    const targetBefore = await readFile(target, 'utf8');
     const metric = async (outcome: string) => {
       const text = await (await fetch(`${broker.url}/metrics`)).text();
       const line = new RegExp(`catalogue_reloads_total\\{outcome="${outcome}"\\} (\\d+)`).exec(
@@ -164,7 +166,17 @@ describe('mayfly serve', () => {
       await until(async () => (await metric('ok')) === 1);
       const after = await exchange(broker);
       expect(after.granted && after.expiresIn).toBeLessThanOrEqual(30);
+      // A sound set whose files cannot be opened: neither half of it comes into force.
+      await writeFile(scope, scopeBefore);
+      const elsewhere = `tls: verify-full\nca_file: ${join(world.folder, 'no-ca.pem')}`;
+      await writeFile(target, targetBefore.replace('tls: disable', elsewhere));
+      broker.kill('SIGHUP');
+      await until(async () => (await metric('failed')) === 2);
+      const still = await exchange(broker);
+      expect(still.granted && still.expiresIn).toBeLessThanOrEqual(30);
+      expect(await readFile(broker.logFile, 'utf8')).toMatch(/no-ca\.pem.*cannot be read/);
     } finally {
+      await writeFile(target, targetBefore);
       await writeFile(scope, scopeBefore);
       await writeFile(policy, policyBefore);
       await broker.stop();
@@ -212,6 +224,8 @@ describe('beside a broker', () => {
     expect(row).toMatch(/invoice-reconciler +orders-read +active/);
     const programs = await runMayfly(['leases', '--json', '--agent', 'report-writer', ...who]);
     expect(JSON.parse(programs.out)).toEqual({ leases: [], cursor: null });
+    const wrong = await runMayfly(['leases', '--state', 'foo', ...who]);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringMatching(/state must be "all", or/)]);
     // An agent is no operator.
     await writeFile(tokenFile, (await world.workloadToken('report-writer')).reveal());
     const agent = await runMayfly(['leases', ...who]);

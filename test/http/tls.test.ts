@@ -69,12 +69,12 @@ describe('a listener with TLS', () => {
     const renewed = await certificates();
     await writeFile(files.certFile, await readFile(renewed.certFile));
     await writeFile(files.keyFile, await readFile(renewed.keyFile));
-    await server.reloadTls();
+    (await server.readyTls())();
     const second = await ask(port, renewed.caFile);
     expect(second.status).toBe(200);
     expect(second.serial).not.toBe(first.serial);
     await writeFile(files.certFile, 'no certificate');
-    await expect(server.reloadTls()).rejects.toThrow();
+    await expect(server.readyTls()).rejects.toThrow();
     expect((await ask(port, renewed.caFile)).serial).toBe(second.serial);
   });
 

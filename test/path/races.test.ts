@@ -177,11 +177,11 @@ describe('inside one broker', () => {
   };
   let vanishing: Lease;
 
-  // Nobody else sweeps here, and a lease of 3 s must be left to the one test that is about it.
+  // Nobody else sweeps here, and a lease of 4 s must be left to the one test that is about it.
   beforeAll(async () => {
     await Promise.all([one, other, held].map((broker) => broker.stop()));
     bao = await startHttpBetween('127.0.0.1', path.world.backend.port);
-    vanishing = (await (await own()).granted({ identifier: 'both-halves', ttl: 3 })).lease;
+    vanishing = (await (await own()).granted({ identifier: 'both-halves', ttl: 4 })).lease;
   });
 
   afterEach(async () => {
@@ -326,9 +326,9 @@ describe('inside one broker', () => {
       ledger: {
         ...ledger,
         // The ledger's half begins when the name is ended, and is done when its end is reported.
-        claimDue: async (limit: number) => {
+        claimDue: async (...asked: Parameters<Ledger['claimDue']>) => {
           await byName;
-          return ledger.claimDue(limit);
+          return ledger.claimDue(...asked);
         },
         leaseByName: async (name: string) => {
           await until('recorded', 5, async () => {

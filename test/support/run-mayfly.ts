@@ -17,6 +17,8 @@ export type RunOptions = {
   readonly input?: string;
   /** Told the process number as soon as there is one. */
   readonly started?: (pid: number) => void;
+  /** Told the process number when it says its first words. */
+  readonly speaking?: (pid: number) => void;
 };
 
 export const MAIN = resolve('dist/main.js');
@@ -33,6 +35,7 @@ export function runMayfly(args: readonly string[], options: RunOptions = {}): Pr
     let err = '';
     child.stdout.on('data', (part: Buffer) => (out += part.toString('utf8')));
     child.stderr.on('data', (part: Buffer) => (err += part.toString('utf8')));
+    child.stdout.once('data', () => options.speaking?.(child.pid ?? 0));
     child.once('error', refuse);
     child.once('close', (code, signal) => done({ code, signal, out, err }));
     child.stdin.on('error', () => undefined);

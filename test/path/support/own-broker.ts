@@ -1,6 +1,6 @@
+import { createBacklog } from '../../../src/broker/backlog.ts';
 import { createBackground } from '../../../src/broker/background.ts';
 import type { Broker, ExchangeGrant, TaskEnding } from '../../../src/broker/broker.ts';
-import { createBacklog } from '../../../src/broker/backlog.ts';
 import { createCircuits } from '../../../src/broker/circuits.ts';
 import { createBroker } from '../../../src/broker/create-broker.ts';
 import type { BrokerParts } from '../../../src/broker/parts.ts';
@@ -119,7 +119,10 @@ async function realParts(
     { clock: systemClock, ids, log },
   );
   await backend.start();
-  const targets = await openTargets(catalogue, secrets, installation, systemClock, log);
+  const targets = openTargets(secrets, installation, systemClock, log);
+  const readied = await targets.ready(catalogue);
+  if (!readied.ok) throw new Error('the targets cannot be opened');
+  readied.enter();
   const metrics = createMetrics();
   const source = { current: () => catalogue };
   const parts: BrokerParts = {
