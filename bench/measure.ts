@@ -78,7 +78,8 @@ function percentile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
 
-async function inLanes(
+/** Runs `work` so many times, at most `concurrency` of it at once. */
+export async function inLanes(
   count: number,
   concurrency: number,
   work: () => Promise<void>,

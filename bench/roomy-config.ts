@@ -8,11 +8,13 @@ export async function roomyConfig(folder: string): Promise<string> {
   await edit(join(config, 'limits.yaml'), (text) =>
     text.replace(/requests_per_minute: \d+/, 'requests_per_minute: 1000000'),
   );
-  await edit(join(config, 'agents', 'invoice-reconciler.yaml'), (text) =>
-    text
-      .replace(/open_leases: \d+/, 'open_leases: 10000')
-      .replace(/leases_per_minute: \d+/, 'leases_per_minute: 100000'),
-  );
+  for (const agent of ['invoice-reconciler', 'report-writer']) {
+    await edit(join(config, 'agents', `${agent}.yaml`), (text) =>
+      text
+        .replace(/open_leases: \d+/, 'open_leases: 10000')
+        .replace(/leases_per_minute: \d+/, 'leases_per_minute: 100000'),
+    );
+  }
   return config;
 }
 

@@ -11,6 +11,8 @@ import type { Contestant, Figures } from './measure.ts';
 import { RAW_JWT_MOUNT, RAW_MOUNT, must, rawBackend, setUpRaw } from './raw-backend.ts';
 import type { RawBackend } from './raw-backend.ts';
 import { roomyConfig } from './roomy-config.ts';
+import { storm } from './storm.ts';
+import type { StormFigures } from './storm.ts';
 import { deathWatch } from './death-watch.ts';
 import type { DeathWatch } from './death-watch.ts';
 
@@ -216,12 +218,54 @@ async function main(): Promise<void> {
     };
     await writeFile('bench-results.json', `${JSON.stringify(report, null, 2)}\n`);
   } finally {
-    stage.backend.close();
-    stage.agent.close();
-    await stage.watch.close();
-    await stage.world.stop();
-    await rm(folder, { recursive: true, force: true });
+    await clear(stage, folder);
   }
 }
 
-if (process.env.BENCH_LIB !== "1") await main();
+async function clear(stage: Stage, folder: string): Promise<void> {
+  stage.backend.close();
+  stage.agent.close();
+  await stage.watch.close();
+  await stage.world.stop();
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** `--storm [--leases 10000] [--concurrency 10] [--outage]`. */
+async function stormy(): Promise<void> {
+  const option = (name: string, otherwise: number) => {
+    const at = process.argv.indexOf(name);
+    return at === -1 ? otherwise : Number(process.argv[at + 1]);
+  };
+  const folder = await mkdtemp(join(tmpdir(), 'mayfly-bench-'));
+  const stage = await setStage(folder);
+  try {
+    const figures = await storm(stage, {
+      leases: option('--leases', 10_000),
+      concurrency: option('--concurrency', 10),
+      outage: process.argv.includes('--outage'),
+    });
+    printStorm(figures);
+    await writeFile('bench-results.json', `${JSON.stringify(figures, null, 2)}\n`);
+  } finally {
+    await clear(stage, folder);
+  }
+}
+
+function printStorm(figures: StormFigures): void {
+  const { rawSeconds, deadSeconds, settledSeconds, idle, storm: during } = figures;
+  const ratio = (seconds: number) => (seconds / rawSeconds).toFixed(2);
+  console.log(`\n${figures.leases} leases ended at once (ratios to: raw loop of sync revokes)`);
+  console.log(`raw loop             ${rawSeconds.toFixed(1)} s`);
+  console.log(`last role gone       ${deadSeconds.toFixed(1)} s   ${ratio(deadSeconds)}`);
+  console.log(`last row settled     ${settledSeconds.toFixed(1)} s   ${ratio(settledSeconds)}`);
+  console.log(`broker, at most      ${figures.residentMegabytes.toFixed(0)} MB resident`);
+  for (const [when, seen] of Object.entries({ idle, storm: during })) {
+    console.log(
+      `exchange, ${when.padEnd(5)}      p50 ${seen.p50.toFixed(1)} ms, p99 ${seen.p99.toFixed(1)} ms, ` +
+        `granted ${seen.granted}, refused ${JSON.stringify(seen.refused)}, ` +
+        `slowest refusal ${seen.slowestRefusal.toFixed(1)} ms`,
+    );
+  }
+}
+
+if (process.env.BENCH_LIB !== '1') await (process.argv.includes('--storm') ? stormy() : main());
