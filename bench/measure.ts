@@ -3,6 +3,8 @@ export type Contestant = {
   readonly name: string;
   /** Runs the operation once; answers the milliseconds to report, by the name of the figure. */
   readonly once: () => Promise<Readonly<Record<string, number>>>;
+  /** Clears away after a turn, unmeasured, what would slow all further ones. */
+  readonly afterTurn?: () => Promise<void>;
 };
 
 export type Figures = {
@@ -52,6 +54,7 @@ export async function measure(
       });
       const spent = performance.now() - started - pausedMs;
       busyMs.set(contestant.name, (busyMs.get(contestant.name) ?? 0) + spent);
+      await contestant.afterTurn?.();
     }
   }
   return [...samples].map(([key, list]) => figuresOf(key, list, busyMs));

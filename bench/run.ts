@@ -32,6 +32,8 @@ type Stage = {
   readonly watch: DeathWatch;
   /** Raw leases waiting for their revoke, and tasks for their completion. */
   readonly leases: string[];
+  /** Leases of which nothing is measured any more. */
+  readonly leftovers: string[];
   readonly tasks: { readonly taskId: string; readonly username: string }[];
 };
 
@@ -50,9 +52,19 @@ async function batchAndMint(stage: Stage): Promise<void> {
       ttl: '330s',
     }),
   );
-  await must(
+  const minted = await must(
     stage.backend.call('GET', 'mayfly-orders/creds/orders-read', made.auth?.client_token ?? ''),
   );
+  if (minted.lease_id) stage.leftovers.push(minted.lease_id);
+}
+
+/** Nobody completes what was minted by hand; the more roles live, the slower all is for everybody. */
+async function endLeftovers(stage: Stage): Promise<void> {
+  for (const lease_id of stage.leftovers.splice(0)) {
+    await must(
+      stage.backend.call('POST', 'sys/leases/revoke', stage.admin, { lease_id, sync: true }),
+    );
+  }
 }
 
 function mints(stage: Stage): readonly Contestant[] {
@@ -76,7 +88,11 @@ function mints(stage: Stage): readonly Contestant[] {
           await raw(login.auth?.client_token ?? '');
         }),
     },
-    { name: 'batch token, mint', once: () => oneFigure(() => batchAndMint(stage)) },
+    {
+      name: 'batch token, mint',
+      once: () => oneFigure(() => batchAndMint(stage)),
+      afterTurn: () => endLeftovers(stage),
+    },
     {
       name: 'exchange',
       once: () =>
@@ -173,6 +189,7 @@ async function setStage(folder: string): Promise<Stage> {
     agent: agentClient(broker.url, workloadToken),
     watch: await deathWatch(world.admin.targetUrl.reveal()),
     leases: [],
+    leftovers: [],
     tasks: [],
   };
 }
@@ -268,4 +285,4 @@ function printStorm(figures: StormFigures): void {
   }
 }
 
-if (process.env.BENCH_LIB !== '1') await (process.argv.includes('--storm') ? stormy() : main());
+await (process.argv.includes('--storm') ? stormy() : main());
