@@ -31,43 +31,50 @@ export type Comparison = {
 
 const POLL_MS = 500;
 
+/** Looks between two lines about them. */
+const TELL_EVERY = 20;
+
 /** Milliseconds that calls under way have before the first comparison. */
 const SETTLE_MS = 2_000;
 
 /**
- * Waits until nothing is left in any of the three books, `patienceMs` at most, and says what they
+ * Waits until nothing is left in any of the three books (or, `users`: at the target), `booksMs` at
+ * most, and says what they
  * did not know of each other at first and at last. Nobody asks a broker for anything meanwhile.
  */
 export async function compareBooks(
   stage: Stage,
   atKill: number,
-  patienceMs: number,
+  { booksMs, until }: { readonly booksMs: number; readonly until: 'books' | 'users' },
 ): Promise<Comparison> {
-  const { oracle, watch, record } = stage;
+  const { oracle, record } = stage;
   const begun = Date.now();
   await sleep(SETTLE_MS);
-  const first = await readBooks(oracle, watch.planted);
+  const first = await firstLook(oracle);
   let last = first;
-  while (!isClean(last) && Date.now() - begun < patienceMs) {
+  for (let turn = 0; !isClean(last, until) && Date.now() - begun < booksMs; turn += 1) {
+    if (turn % TELL_EVERY === 0) stage.say(`comparing: ${summary(last)}`);
     await sleep(POLL_MS);
-    last = await readBooks(oracle, watch.planted).catch(() => last);
+    last = await readBooks(oracle).catch(() => last);
   }
   const seconds = (Date.now() - begun) / 1000;
   const { usersUnknown, leasesUnknown, withoutUser, withoutLease } = differenceOf(last);
   const blame = (what: string, n: number, names: readonly string[]) => {
     if (n > 0) record.violate(what, `${n} after kill ${atKill}: ${names.slice(0, 5).join(', ')}`);
   };
-  blame('users that the ledger does not know', usersUnknown, namesOf(last.roles));
-  blame('leases in OpenBao that nobody knows', leasesUnknown, last.backend);
+  const unknown = usersUnknown > 0 ? await explained(stage, namesOf(last.roles)) : [];
+  blame('users that the ledger does not know, or calls dead', usersUnknown, unknown);
+  if (until === 'books') {
+    blame('leases in OpenBao that nobody knows', leasesUnknown, last.backend);
+  }
   blame('active leases without a user', withoutUser, namesOf(last.rows));
   blame('active leases that OpenBao does not have', withoutLease, namesOf(last.rows));
   const open = last.rows.filter(isOpen);
   const stuck = open.filter(({ lateReason }) => lateReason === null);
-  blame(
-    'leases stuck without a reason',
-    stuck.length,
-    stuck.map(({ id, state }) => `${id} ${state}`),
-  );
+  if (until === 'books') {
+    const names = stuck.map(({ id, state }) => `${id} ${state}`);
+    blame('leases stuck without a reason', stuck.length, names);
+  }
   return {
     atKill,
     before: differenceOf(first),
@@ -86,12 +93,47 @@ type Books = {
   readonly backend: readonly string[];
 };
 
-/** The ledger is read last: what was opened meanwhile is known then. */
-async function readBooks(oracle: Oracle, planted: ReadonlySet<string>): Promise<Books> {
+/** What the ledger says of these names, for whoever reads the report. */
+async function explained(
+  { oracle, watch }: Stage,
+  names: readonly string[],
+): Promise<readonly string[]> {
+  const rows = await oracle.ledger<{ name: string; said: string }>(
+    `select credential_name as name, concat_ws(' ', id, state, end_cause, mint_outcome,
+       residue, late_reason, evidence::text, 'revoked', revoked_at, 'settled', settled_at) as said
+     from mayfly.lease where credential_name = any ($1)`,
+    [names],
+  );
+  return names.map((name) => {
+    const said = rows.find((row) => row.name === name)?.said ?? 'never heard of';
+    return `${name}${watch.planted.has(name) ? ' (planted)' : ''}: ${said}`;
+  });
+}
+
+/** A server that was killed a moment ago may still be on its way back. */
+async function firstLook(oracle: Oracle): Promise<Books> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await readBooks(oracle);
+    } catch (error) {
+      if (attempt === 20) throw error;
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+function summary({ roles, rows, backend }: Books): string {
+  const states = JSON.stringify(byState(rows));
+  return `${roles.length} users, ${backend.length} leases in OpenBao, ledger ${states}`;
+}
+
+/**
+ * The ledger is read last: what was opened meanwhile is known then. What was planted counts too: the
+ * guard must have ended it by now.
+ */
+async function readBooks(oracle: Oracle): Promise<Books> {
   const [{ roles }, backend] = await Promise.all([oracle.target(), oracle.backendLeases()]);
   const rows = await oracle.openLeases();
-  // What was planted counts too: the guard must have ended it by now.
-  void planted;
   return { roles, rows, backend };
 }
 
@@ -100,7 +142,8 @@ function isOpen({ state }: LedgerRow): boolean {
 }
 
 /** Residue may stay, since something of a stranger's depends on it; nothing else may. */
-function isClean({ roles, rows, backend }: Books): boolean {
+function isClean({ roles, rows, backend }: Books, until: 'books' | 'users'): boolean {
+  if (until === 'users') return roles.length === 0;
   const residue = new Set(rows.filter((row) => row.residue).map(({ name }) => name));
   return (
     backend.length === 0 &&

@@ -5,6 +5,7 @@ import type { Comparison } from './books.ts';
 import { startSteady, strike } from './calamity.ts';
 import { killOnce } from './kill.ts';
 import { agents } from './lives.ts';
+import type { Ttl } from './lives.ts';
 import { openOracle } from './oracle.ts';
 import { openPlace } from './place.ts';
 import { preparePlants, pullPlants } from './plants.ts';
@@ -32,6 +33,13 @@ export type ChaosOptions = {
   readonly replicas: number;
   /** Kills between two comparisons of the books. */
   readonly compareEvery: number;
+  readonly strikeEveryMs: readonly [number, number];
+  /** Milliseconds that the books have to come to an agreement, once nothing is broken any more. */
+  readonly booksMs: number;
+  /** Seconds that a credential lives: of tasks that are ended, and of abandoned ones. */
+  readonly ttl: Ttl;
+  /** `users`: what OpenBao still has to forget by itself is left alone, in a run of seconds. */
+  readonly until: 'books' | 'users';
   readonly progress?: (line: string) => void;
   /** Told every single kill. */
   readonly say?: (line: string) => void;
@@ -71,10 +79,13 @@ const OPERATIONS = [
 ] as const;
 
 /** Milliseconds between two strikes at random moments. */
-const STRIKE_EVERY_MS: readonly [number, number] = [3_000, 8_000];
+export const STRIKE_EVERY_MS: readonly [number, number] = [3_000, 8_000];
 
-/** Milliseconds that the books have to come to an agreement, once nothing is broken any more. */
-const BOOKS_MS = 150_000;
+/** How long the longest token lives that was made meanwhile, and some more. */
+export const BOOKS_MS = 150_000;
+
+/** Seconds: long enough that most tasks are ended before, and that deadlines come all the time. */
+export const ORDINARY_TTL: Ttl = { ended: [8, 20], abandoned: [3, 7] };
 
 /** Kills, and strikes beside them, until enough was killed or the time is over. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -95,9 +106,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
         killsOf(tally) + options.compareEvery,
         Math.max(options.kills, killsOf(tally) + 1),
       );
-      await oneStretch(stage, () => enough() || killsOf(tally) >= next);
+      await oneStretch(stage, options, () => enough() || killsOf(tally) >= next);
       if (enough()) await pullPlants(stage).catch(() => undefined);
-      const comparison = await compareBooks(stage, killsOf(tally), BOOKS_MS);
+      const comparison = await compareBooks(stage, killsOf(tally), options);
       comparisons.push(comparison);
       tally.seconds = secondsBefore + (Date.now() - begun) / 1000;
       tally.leasesOpened = openedBefore + (await stage.oracle.leasesOpened());
@@ -132,35 +143,38 @@ async function openStage(world: Stage['world'], options: ChaosOptions): Promise<
   const ledgerUrl = (await readFile(world.settings['MAYFLY_LEDGER_URL_FILE'] ?? '', 'utf8')).trim();
   const replicas = await Promise.all(ports.map((port) => openReplica(world, port, ledgerUrl)));
   await preparePlants({ oracle });
-  await Promise.all(replicas.map(startSteady));
+  if (replicas[0]) await startSteady(replicas[0]);
   return {
     world,
     random,
     replicas,
     record,
     oracle,
-    lives: agents(world, random, record),
+    lives: agents(world, random, record, options.ttl),
     watch: startWatch(oracle, record),
     tally: options.tally,
     armed: new Set(),
     say: options.say ?? (() => undefined),
-    quiet: false,
+    ending: false,
     done: false,
   };
 }
 
 /** Kills until `over`, then heals everything and leaves ordinary brokers behind. */
-async function oneStretch(stage: Stage, over: () => boolean): Promise<void> {
+async function oneStretch(stage: Stage, options: ChaosOptions, over: () => boolean): Promise<void> {
   const [steady, ...others] = stage.replicas;
   if (!steady) throw new Error('there must be brokers');
-  stage.quiet = false;
-  const goesOn = () => !over();
+  stage.ending = false;
+  const goesOn = () => {
+    stage.ending ||= over();
+    return !stage.ending;
+  };
   await Promise.all([
     ...others.map(async (replica) => {
-      replica.signal('SIGTERM');
+      if (replica.running()) replica.signal('SIGTERM');
       await replica.exited();
       while (goesOn()) await killOnce(stage, replica).catch(() => sleep(300));
-      await startSteady(replica);
+      if (options.until === 'books') await startSteady(replica);
     }),
     ...Array.from({ length: LANES }, async () => {
       while (goesOn()) {
@@ -171,13 +185,12 @@ async function oneStretch(stage: Stage, over: () => boolean): Promise<void> {
     }),
     (async () => {
       while (goesOn()) {
-        await sleep(stage.random.between(...STRIKE_EVERY_MS));
+        await sleep(stage.random.between(...options.strikeEveryMs));
         if (goesOn()) await strike(stage, steady);
       }
       await startSteady(steady);
     })(),
   ]);
-  stage.quiet = true;
   for (const link of stage.replicas.flatMap((replica) => replica.links)) link.heal();
 }
 

@@ -51,7 +51,7 @@ export async function killOnce(stage: Stage, replica: Replica): Promise<void> {
 async function bring(stage: Stage, replica: Replica, recipe: Recipe, point: string): Promise<void> {
   const until = Date.now() + recipe.patience * 1000;
   let frozen = false;
-  const goesOn = () => replica.running() && !frozen && Date.now() < until;
+  const goesOn = () => replica.running() && !frozen && !stage.ending && Date.now() < until;
   const asking = Array.from({ length: recipe.ask.length > 0 ? ASKERS : 0 }, async () => {
     while (goesOn()) {
       const other = someBroker(stage, replica);
@@ -79,7 +79,7 @@ async function bring(stage: Stage, replica: Replica, recipe: Recipe, point: stri
 }
 
 async function conclude(
-  { tally, random, record }: Stage,
+  { tally, random, record, ending }: Stage,
   replica: Replica,
   point: string,
   action: 'kill' | 'stop',
@@ -96,7 +96,7 @@ async function conclude(
     replica.signal('SIGCONT');
     count(tally.stops, point);
     await sleep(random.between(0, 1_500));
-  } else {
+  } else if (!ending) {
     count(tally.missed, point);
   }
   if (!replica.running()) {

@@ -11,6 +11,11 @@ import type { Answer } from './wire.ts';
 /** Where an exchange and where its ending are asked. */
 export type Doors = { readonly exchangeAt: string; readonly endAt: string };
 
+export type Ttl = {
+  readonly ended: readonly [number, number];
+  readonly abandoned: readonly [number, number];
+};
+
 export type Lives = {
   /** One life of one task, to its end or to where it is abandoned. */
   live(operation: Operation, doors: Doors): Promise<Handed | undefined>;
@@ -32,7 +37,7 @@ const EXCHANGE = {
   subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
 } as const;
 
-export function agents(world: World, random: Random, record: RunRecord): Lives {
+export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl): Lives {
   const agent = renewed(async () => (await world.workloadToken('invoice-reconciler')).reveal());
   const writer = renewed(async () => (await world.workloadToken('report-writer')).reveal());
   const operator = renewed(async () => (await world.operatorToken('mayfly-operators')).reveal());
@@ -40,21 +45,21 @@ export function agents(world: World, random: Random, record: RunRecord): Lives {
   const targetPort = world.target.port;
   let counter = 0;
 
-  async function exchange(at: string, ttl: number, timeoutMs = CALL_MS): Promise<Answer> {
+  async function exchange(at: string, seconds: number, timeoutMs = CALL_MS): Promise<Answer> {
     counter += 1;
     const form = exchangeForm(await agent(), {
       taskType: 'reconcile-invoice',
       identifier: `chaos-${process.pid}-${counter}`,
       scope: random.chance(0.2) ? 'orders-write' : 'orders-read',
-      ttl,
+      ttl: seconds,
     });
     const answer = await call(`${at}/exchange`, { form, timeoutMs });
     record.answered('exchange', answer.status);
     return answer;
   }
 
-  async function take(at: string, ttl: number): Promise<Handed | undefined> {
-    const { status, body } = await exchange(at, ttl);
+  async function take(at: string, seconds: number): Promise<Handed | undefined> {
+    const { status, body } = await exchange(at, seconds);
     if (status !== 200) return undefined;
     const { username: name } = body['credential'] as { username: string };
     const handed: Handed = {
@@ -142,12 +147,12 @@ export function agents(world: World, random: Random, record: RunRecord): Lives {
     if (operation === 'denied') return void (await denied(doors.exchangeAt));
     if (operation === 'give_up') {
       // At any point of the exchange: its answer is lost, and what it made must go.
-      await exchange(doors.endAt, random.between(3, 12), random.between(2, 40));
+      await exchange(doors.endAt, random.between(...ttl.abandoned), random.between(2, 40));
       return undefined;
     }
     const abandons = operation === 'abandon';
-    const ttl = abandons ? random.between(3, 7) : random.between(8, 20);
-    const handed = await take(doors.exchangeAt, ttl);
+    const seconds = random.between(...(abandons ? ttl.abandoned : ttl.ended));
+    const handed = await take(doors.exchangeAt, seconds);
     if (!handed) return undefined;
     const session = await use(handed);
     if (abandons) return handed;

@@ -19,7 +19,7 @@ export async function preparePlants({ oracle }: Pick<Stage, 'oracle'>): Promise<
 
 /** Credentials that cannot be dropped at their end, since a stranger's table depends on them. */
 export async function plantResidue(stage: Stage): Promise<void> {
-  while (made < RESIDUES && !stage.quiet && !stage.done) {
+  while (made < RESIDUES && !stage.ending && !stage.done) {
     made += 1;
     const at = someBroker(stage);
     const handed = await stage.lives.live('abandon', { exchangeAt: at, endAt: at });

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { runChaos } from './chaos.ts';
+import { BOOKS_MS, ORDINARY_TTL, STRIKE_EVERY_MS, runChaos } from './chaos.ts';
 import { renderReport } from './report.ts';
 import { newTally } from './tally.ts';
 import type { Tally } from './tally.ts';
@@ -49,6 +49,10 @@ async function main(): Promise<void> {
     minutes: Number(values.minutes),
     replicas: Number(values.replicas),
     compareEvery: Number(values['compare-every']),
+    strikeEveryMs: STRIKE_EVERY_MS,
+    booksMs: BOOKS_MS,
+    ttl: ORDINARY_TTL,
+    until: 'books',
     ...(values.verbose ? { say: (line: string) => console.log(line) } : {}),
     progress: (line) => console.log(line),
     saved: async (tally) => {

@@ -21,8 +21,8 @@ export type Stage = {
   readonly armed: Set<string>;
   /** Told each kill, for those who watch. */
   readonly say: (line: string) => void;
-  /** True while nothing is to be broken and nothing asked. */
-  quiet: boolean;
+  /** True once this stretch of kills is to end: nobody waits for a point any more. */
+  ending: boolean;
   /** True once no further kill is wanted. */
   done: boolean;
 };
