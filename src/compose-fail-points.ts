@@ -46,13 +46,19 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'counts',
 ]);
 
-/** What the use cases of the broker are called in fail points; others go by their own name. */
+/**
+ * What the methods of the broker are called in fail points; others go by their own name. All that
+ * ends something because somebody asked for it is one use case: the steps are the same.
+ */
 const USE_CASES: Readonly<Record<string, string>> = {
   completeTask: 'complete',
   answerLost: 'revoke',
   revokeCredential: 'revoke',
   revokeLease: 'revoke',
   revokeTask: 'revoke',
+  retryLease: 'revoke',
+  quarantine: 'revoke',
+  release: 'revoke',
 };
 
 /** Calls that make a credential, on OpenBao's side of the wire. */

@@ -76,6 +76,7 @@ const OPERATIONS = [
   'hand_back',
   'give_up',
   'denied',
+  'retry',
 ] as const;
 
 /** Milliseconds between two strikes at random moments. */
@@ -131,7 +132,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     };
   } finally {
     await closeStage(stage);
-    await place.stop();
+    await place.stop(stage.record.violations.length > 0);
   }
 }
 

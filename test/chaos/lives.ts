@@ -58,8 +58,22 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
     return answer;
   }
 
+  async function writerExchange(at: string, scope: string, seconds: number): Promise<Answer> {
+    counter += 1;
+    const form = exchangeForm(await writer(), {
+      taskType: 'write-report',
+      identifier: `chaos-writer-${process.pid}-${counter}`,
+      scope,
+      ttl: seconds,
+    });
+    return call(`${at}/exchange`, { form, timeoutMs: CALL_MS });
+  }
+
   async function take(at: string, seconds: number): Promise<Handed | undefined> {
-    const { status, body } = await exchange(at, seconds);
+    return keep(await exchange(at, seconds));
+  }
+
+  function keep({ status, body }: Answer): Handed | undefined {
     if (status !== 200) return undefined;
     const { username: name } = body['credential'] as { username: string };
     const handed: Handed = {
@@ -74,15 +88,33 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
   }
 
   async function denied(at: string): Promise<void> {
-    const form = exchangeForm(await writer(), {
-      taskType: 'write-report',
-      identifier: `chaos-denied-${counter++}`,
-      scope: 'orders-write',
-      ttl: 10,
-    });
-    const { status } = await call(`${at}/exchange`, { form, timeoutMs: CALL_MS });
+    const { status } = await writerExchange(at, 'orders-write', 10);
     record.answered('denied exchange', status);
     if (status === 200) record.violate('granted what is not allowed', 'orders-write to a writer');
+  }
+
+  /** Stops an agent with all that it has, looks that nothing of it works, and lets it go again. */
+  async function quarantine({ exchangeAt, endAt }: Doors): Promise<void> {
+    const mine = keep(await writerExchange(exchangeAt, 'orders-read', 20));
+    const token = await operator();
+    const common = { token, json: { reason: 'chaos' }, timeoutMs: CALL_MS, waitSeconds: 5 };
+    const stopped = await call(`${endAt}/v1/agents/report-writer/quarantine`, common);
+    record.answered('quarantine', stopped.status);
+    if (mine && stopped.status === 200) await mustBeDead(mine, undefined);
+    await sleep(random.between(0, 1_500));
+    const released = await call(`${endAt}/v1/agents/report-writer/release`, common);
+    record.answered('release', released.status);
+  }
+
+  /** An operator has something tried again: mostly what cannot be dropped yet. */
+  async function retry(at: string): Promise<void> {
+    const some = record.pinned.length > 0 ? record.pinned : record.handed.slice(-200);
+    if (some.length === 0) return;
+    const token = await operator();
+    const json = { reason: 'chaos' };
+    const path = `${at}/v1/leases/${random.pick(some).leaseId}/retry`;
+    const { status } = await call(path, { token, json, timeoutMs: CALL_MS, waitSeconds: 5 });
+    record.answered('retry', status);
   }
 
   /** Some holders open a session and keep it until somebody ends it. */
@@ -145,6 +177,8 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
 
   async function live(operation: Operation, doors: Doors): Promise<Handed | undefined> {
     if (operation === 'denied') return void (await denied(doors.exchangeAt));
+    if (operation === 'quarantine') return void (await quarantine(doors));
+    if (operation === 'retry') return void (await retry(doors.endAt));
     if (operation === 'give_up') {
       // At any point of the exchange: its answer is lost, and what it made must go.
       await exchange(doors.endAt, random.between(...ttl.abandoned), random.between(2, 40));

@@ -27,6 +27,7 @@ export async function plantResidue(stage: Stage): Promise<void> {
     const table = `pinned_${made}`;
     await stage.oracle
       .sql(ELSEWHERE, `create table ${table} (); alter table ${table} owner to "${handed.name}"`)
+      .then(() => stage.record.pinned.push(handed))
       .catch(() => undefined);
   }
 }

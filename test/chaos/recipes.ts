@@ -1,7 +1,15 @@
 import { FAIL_POINTS } from '../../dist/foundation/fail-points.js';
 
 export type Operation =
-  'complete' | 'abandon' | 'revoke_lease' | 'revoke_task' | 'hand_back' | 'give_up' | 'denied';
+  | 'complete'
+  | 'abandon'
+  | 'revoke_lease'
+  | 'revoke_task'
+  | 'hand_back'
+  | 'give_up'
+  | 'denied'
+  | 'retry'
+  | 'quarantine';
 
 /** How a broker is brought to one fail point. */
 export type Recipe = {
@@ -35,20 +43,34 @@ export function recipeFor(point: string): Recipe {
     case 'complete':
       return { first: lateFirst(useCase, step), ask: ['complete'], at: 'ending', patience: 12 };
     case 'revoke':
-      return { first: lateFirst(useCase, step), ask: revokeAsk(step), at: 'ending', patience: 12 };
+      return {
+        first: lateFirst(useCase, step),
+        ask: revokeAsk(step),
+        at: 'ending',
+        ...planted(step, 12),
+      };
     case 'stop':
       return { first: [], ask: [], at: 'ending', stop: true, patience: 12 };
     case 'sweep':
-      return { first: lateFirst(useCase, step), ask: [], at: 'ending', ...planted(step) };
+      return sweepRecipe(step);
     default:
       return { first: [], ask: [], at: 'ending', patience: 12 };
   }
 }
 
-function planted(step: string): Pick<Recipe, 'plant' | 'patience'> {
+function sweepRecipe(step: string): Recipe {
+  const common = { at: 'ending', ...planted(step, 25) } as const;
+  // What a quarantine did not live to fence.
+  if (step === 'fence_selected') {
+    return { ...common, first: ['revoke.fence_selected.before@1+:fail'], ask: ['quarantine'] };
+  }
+  return { ...common, first: lateFirst('sweep', step), ask: [] };
+}
+
+function planted(step: string, patience: number): Pick<Recipe, 'plant' | 'patience'> {
   if (step === 'record_residue') return { plant: 'residue', patience: 70 };
   if (step === 'record_resurrected') return { plant: 'risen', patience: 30 };
-  return { patience: 25 };
+  return { patience };
 }
 
 function exchangeAsk(step: string): readonly Operation[] {
@@ -57,8 +79,10 @@ function exchangeAsk(step: string): readonly Operation[] {
 
 function revokeAsk(step: string): readonly Operation[] {
   if (step === 'end_task') return ['revoke_task'];
+  if (step === 'claim_again' || step === 'record_residue') return ['retry'];
+  if (/^(quarantine_agent|release_agent|fence_selected)$/.test(step)) return ['quarantine'];
   if (step === 'end_lease') return ['revoke_lease', 'hand_back', 'give_up'];
-  return ['revoke_lease', 'revoke_task', 'hand_back'];
+  return ['revoke_lease', 'revoke_task', 'hand_back', 'quarantine'];
 }
 
 function beforeExchange(step: string): readonly string[] {

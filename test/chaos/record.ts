@@ -15,6 +15,8 @@ export type Violation = { readonly at: string; readonly what: string; readonly d
 /** What the whole run is judged by. */
 export type RunRecord = {
   readonly handed: Handed[];
+  /** Leases whose role something planted holds at the target. */
+  readonly pinned: Handed[];
   readonly violations: Violation[];
   /** Login attempts with credentials that were to be dead, by outcome. */
   readonly tries: { refused: number; unreachable: number; in: number };
@@ -28,6 +30,7 @@ export function openRecord(): RunRecord {
   const answers = new Map<string, number>();
   return {
     handed: [],
+    pinned: [],
     violations,
     tries: { refused: 0, unreachable: 0, in: 0 },
     answers,
