@@ -124,6 +124,13 @@ export type Readiness = {
     readonly ok: boolean;
     readonly detail: string;
   }[];
+  /** Clocks against the ledger's, as measured now; none where the ledger did not answer. */
+  readonly clocks: readonly {
+    readonly part: 'broker' | 'backend' | 'target';
+    readonly name: string;
+    readonly skewSeconds: number;
+    readonly ok: boolean;
+  }[];
   /** As last counted; null: not counted yet. */
   readonly late: LateWork | null;
   /** Work that fails as a whole at a target, so that only probes go there. */

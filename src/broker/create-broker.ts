@@ -1,6 +1,7 @@
 import { failure } from '../foundation/failure.ts';
 import { fail } from '../foundation/result.ts';
 import type { Broker, Readiness } from './broker.ts';
+import { openClockWatch } from './clock-watch.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
 import { countInTime } from './count-in-time.ts';
 import { exchange } from './exchange.ts';
@@ -22,6 +23,7 @@ export function createBroker(parts: BrokerParts): Broker {
   let stopping = false;
   // As the sweep last counted them: counting all leases is too dear for every probe.
   let lastCounts: Readiness['late'] = null;
+  const clocks = openClockWatch(parts);
   const underWay = nothingUnderWay();
   return {
     authenticator: parts.authenticator,
@@ -48,8 +50,10 @@ export function createBroker(parts: BrokerParts): Broker {
     quarantine: (...call) => quarantine(parts, ...call),
     release: (...call) => release(parts, ...call),
     sweep: () => revokeDue(parts, underWay),
-    readiness: () => readiness(parts, lastCounts),
+    readiness: () => readiness(parts, clocks, lastCounts),
     counts: async () => {
+      // Clocks are watched as often as leases are counted, whether or not anybody probes.
+      parts.background.run('look at the clocks', () => readiness(parts, clocks, lastCounts));
       const counted = await countInTime(parts);
       lastCounts = await lateWork(parts, counted, lastCounts);
       return counted;

@@ -111,6 +111,18 @@ export const RESIDUES_PER_PASS = 20;
 /** Milliseconds until a residue is tried again: it waits for a person, not for us. */
 export const RESIDUE_RETRY_MS = 60_000;
 
+/** Milliseconds that a clock may be off the ledger's before operators are told. */
+export const CLOCK_SKEW_ALARM_MS = 1_000;
+
+/**
+ * Milliseconds that the clocks of broker and ledger may differ before nothing is granted: the longest
+ * leeway that an issuer's tokens may be given.
+ */
+export const CLOCKS_APART_MS = 30_000;
+
+/** Seconds after which asking again is worth it: time servers step clocks within minutes. */
+export const CLOCKS_RETRY_SECONDS = 10;
+
 /** Milliseconds that a readiness check waits for one part. */
 export const READINESS_WAIT_MS = 1_000;
 

@@ -56,15 +56,19 @@ async function mintAndRecord(
   const credential = databaseCredential(target, outcome.username, outcome.password);
   const lease = await recordMinted(parts, opened, outcome, credential);
   if (lease.state !== 'active') return endFenced(parts, lease);
-  const expiresInSeconds = lifeLeft(parts, lease, outcome.leaseSeconds);
+  const expiresInSeconds = lifeLeft(parts, opened, lease, outcome.leaseSeconds);
   if (expiresInSeconds < 1) return endTooLate(parts, lease);
   return succeed({ credential, lease, expiresInSeconds, decisionId: lease.decisionId });
 }
 
-/** The process clock may be off the ledger's: never more than was decided, or than OpenBao grants. */
-function lifeLeft(parts: BrokerParts, lease: Lease, leaseSeconds: number): number {
-  const left = Math.floor((lease.deadline.getTime() - parts.clock.now().getTime()) / 1000);
-  return Math.min(left, lifeSeconds(lease), leaseSeconds);
+/**
+ * Never more than the ledger's clock leaves, or than OpenBao grants. Counted by the steady clock from
+ * before the commit, since the wall clock of this process may be off the ledger's.
+ */
+function lifeLeft(parts: BrokerParts, opened: Opened, lease: Lease, leaseSeconds: number): number {
+  const spentMs = parts.clock.monotonicMs() - opened.openedAtMs;
+  const lifeMs = lease.deadline.getTime() - lease.createdAt.getTime();
+  return Math.min(Math.floor((lifeMs - spentMs) / 1000), leaseSeconds);
 }
 
 /** Minted, but its life is over before anybody could use it. */
@@ -77,10 +81,6 @@ async function endTooLate(parts: BrokerParts, lease: Lease): Promise<Result<neve
   });
   if (fenced) await endOnce(parts, [fenced]);
   return fail(backendFailed(failure('mint_unknown', 'the mint took all of its life'), lease));
-}
-
-function lifeSeconds(lease: Lease): number {
-  return Math.floor((lease.deadline.getTime() - lease.createdAt.getTime()) / 1000);
 }
 
 /** A replica that was stopped between commit and mint has lost its turn: others fenced the lease. */

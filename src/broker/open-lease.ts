@@ -11,6 +11,7 @@ import { tokenRoleOf } from '../mint/backend-names.ts';
 import type { Decision } from '../policy/decision.ts';
 import type { Ask } from './ask.ts';
 import { backendFailed } from './backend-failed.ts';
+import { clocksApart } from './clock-skew.ts';
 import { decideExchange } from './decide-exchange.ts';
 import type { Asked, Permit } from './decide-exchange.ts';
 import { endOnce } from './end-until-dead.ts';
@@ -62,6 +63,8 @@ export async function openLease(
   let token: Promise<Result<SecretText, Failure>> | undefined;
   let decision: Decision | undefined;
   const admit: Admit = (facts) => {
+    const apart = clocksApart(parts.clock, facts.now);
+    if (apart) return fail(apart);
     const decided = decideExchange(asked, facts);
     decision = decided.ok ? decided.value.decision : decided.failure.decision;
     if (!decided.ok) return fail(decided.failure.failure);

@@ -1,24 +1,42 @@
+import type { BackendHealth } from '../mint/backend.ts';
 import type { Readiness } from './broker.ts';
+import { clocksApart, isOff, ownClock, readClock, skewSeconds } from './clock-skew.ts';
+import type { ClockRead } from './clock-skew.ts';
+import type { ClockState, ClockWatch } from './clock-watch.ts';
 import { READINESS_WAIT_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 
-/** Asks ledger, backend and targets, each for a bounded time. Ready: exchanges can be granted. */
+/** OpenBao tells whole seconds. */
+const BACKEND_RESOLUTION_MS = 1_000;
+
+/**
+ * Asks ledger, backend and targets, each for a bounded time, and measures their clocks on the way.
+ * Ready: exchanges can be granted.
+ */
 export async function readiness(
   parts: BrokerParts,
+  clocks: ClockWatch,
   lastCounts: Readiness['late'],
 ): Promise<Readiness> {
   const [ledger, backend, targets] = await Promise.all([
-    within(parts, () => ledgerClock(parts)),
-    within(parts, () => parts.probe.health()),
+    within(parts, () => readClock(parts.clock, () => parts.ledger.now())),
+    within(parts, () => backendClock(parts)),
     Promise.all(parts.targets.names().map((name) => targetClock(parts, name))),
   ]);
-  const health = backend ?? { state: 'unreachable' as const, detail: 'no answer in time' };
+  const apart = ledger && clocksApart(parts.clock, ledger.at);
+  const { state, detail } = backend?.health ?? NO_ANSWER;
+  const clockStates = ledger ? measured(parts, ledger, backend?.clock, targets) : [];
+  for (const one of clockStates) clocks.saw(one);
   return {
     // A target out of reach is shown, but takes this replica out of service for nobody else.
-    ready: ledger !== undefined && health.state === 'ready',
-    ledger: { ok: ledger !== undefined, detail: ledger ? 'reachable' : 'cannot be reached' },
-    backend: health,
-    targets: targets.map((target) => targetReadiness(parts, target, ledger)),
+    ready: ledger !== undefined && !apart && state === 'ready',
+    ledger: {
+      ok: ledger !== undefined,
+      detail: apart?.detail ?? (ledger ? 'reachable' : 'cannot be reached'),
+    },
+    backend: { state, detail },
+    targets: targets.map((target) => targetReadiness(target, clockStates)),
+    clocks: clockStates.map((one) => ({ ...one, ok: !isOff(one.skewSeconds) })),
     late: lastCounts,
     paused: pausedWork(parts),
   };
@@ -30,12 +48,21 @@ function pausedWork({ circuits }: BrokerParts): Readiness['paused'] {
   return [...ending, ...settling];
 }
 
-/** A clock that was read, and the process's own steady one at that moment. */
-type ClockRead = { readonly at: Date; readonly readAtMs: number };
+const NO_ANSWER: BackendHealth = { state: 'unreachable', detail: 'no answer in time' };
 
-async function ledgerClock(parts: BrokerParts): Promise<ClockRead> {
-  const at = await parts.ledger.now();
-  return { at, readAtMs: parts.clock.monotonicMs() };
+async function backendClock(
+  parts: BrokerParts,
+): Promise<{ readonly health: BackendHealth; readonly clock: ClockRead | undefined }> {
+  const askedAtMs = parts.clock.monotonicMs();
+  const health = await parts.probe.health();
+  const answeredAtMs = parts.clock.monotonicMs();
+  const clock = health.clock && {
+    at: health.clock,
+    resolutionMs: BACKEND_RESOLUTION_MS,
+    askedAtMs,
+    answeredAtMs,
+  };
+  return { health, clock };
 }
 
 type TargetClock = {
@@ -47,27 +74,40 @@ type TargetClock = {
 async function targetClock(parts: BrokerParts, name: string): Promise<TargetClock> {
   const access = parts.targets.access(name);
   if (!access) return { name, guarded: false, clock: undefined };
-  const clock = await within(parts, async () => {
-    const at = await access.guard.now();
-    return { at, readAtMs: parts.clock.monotonicMs() };
-  });
+  const clock = await within(parts, () => readClock(parts.clock, () => access.guard.now()));
   return { name, guarded: true, clock };
 }
 
-function targetReadiness(
+/** Every clock that was read, against the ledger's: the one by which deadlines are decided. */
+function measured(
   parts: BrokerParts,
+  ledger: ClockRead,
+  backend: ClockRead | undefined,
+  targets: readonly TargetClock[],
+): readonly ClockState[] {
+  const state = (part: ClockState['part'], name: string, clock: ClockRead): ClockState => ({
+    part,
+    name,
+    skewSeconds: skewSeconds(ledger, clock),
+  });
+  return [
+    state('broker', '', ownClock(parts.clock)),
+    ...(backend ? [state('backend', '', backend)] : []),
+    ...targets.flatMap(({ name, clock }) => (clock ? [state('target', name, clock)] : [])),
+  ];
+}
+
+function targetReadiness(
   { name, guarded, clock }: TargetClock,
-  ledger: ClockRead | undefined,
+  clocks: readonly ClockState[],
 ): Readiness['targets'][number] {
   if (!guarded) {
     return { name, ok: true, detail: 'no guard: the backend alone ends its leases' };
   }
   if (!clock) return { name, ok: false, detail: 'cannot be reached' };
-  if (!ledger) return { name, ok: true, detail: 'reachable' };
-  const ledgerThen = ledger.at.getTime() + (clock.readAtMs - ledger.readAtMs);
-  const skewSeconds = (clock.at.getTime() - ledgerThen) / 1000;
-  parts.metrics.clockSkew(name, skewSeconds);
-  return { name, ok: true, detail: `reachable, clock skew ${skewSeconds.toFixed(3)} s` };
+  const skew = clocks.find((one) => one.part === 'target' && one.name === name)?.skewSeconds;
+  if (skew === undefined) return { name, ok: true, detail: 'reachable' };
+  return { name, ok: true, detail: `reachable, clock skew ${skew.toFixed(3)} s` };
 }
 
 /** The value, or undefined where it failed or took too long. */

@@ -28,6 +28,8 @@ export type PostgresOptions = {
   readonly parameters?: Readonly<Record<string, string>>;
   /** Switches TLS on, with this certificate (PEM) and its key. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  /** What the server sees besides a PATH and the C locale. */
+  readonly environment?: Readonly<Record<string, string>>;
 };
 
 /** A Postgres on loopback that lives no longer than we do. For trying out and for tests. */
@@ -169,6 +171,7 @@ async function launch(options: Resolved, plan: LaunchPlan): Promise<Child> {
       args: ['-D', options.dataDir, '-p', String(plan.port), ...settings],
       cwd: options.dataDir,
       output: log.fd,
+      ...(options.environment && { environment: options.environment }),
       user: plan.user,
       deathSignal: 'SIGINT',
     });

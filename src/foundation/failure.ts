@@ -70,6 +70,7 @@ export const FAILURE_REASONS = [
   'ledger_unreachable',
   'target_unreachable',
   'revocation_backlog',
+  'clocks_apart',
   'stopping',
   'internal',
 ] as const;

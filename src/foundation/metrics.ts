@@ -60,8 +60,8 @@ export type Metrics = {
   leaseCounts(counts: LeaseCounts): void;
   swept(outcome: 'ok' | 'failed', seconds: number): void;
   catalogueReloaded(outcome: 'ok' | 'failed'): void;
-  /** The target's clock minus the ledger's. */
-  clockSkew(target: string, seconds: number): void;
+  /** A clock minus the ledger's: of this `broker`, the `backend`, or the `target` of that name. */
+  clockSkew(part: 'broker' | 'backend' | 'target', name: string, seconds: number): void;
   /** An HTTP request was answered; `route` is the pattern, never the path as sent. */
   answered(route: string, status: number, seconds: number): void;
   /** The exposition of all of it, in Prometheus' text format. */
@@ -191,8 +191,9 @@ function operationMetrics(registry: Registry) {
   const reloads = counter(registry, 'catalogue_reloads_total', 'Reloads of the catalogue.', [
     'outcome',
   ]);
-  const skew = gauge(registry, 'clock_skew_seconds', "The target's clock minus the ledger's.", [
-    'target',
+  const skew = gauge(registry, 'clock_skew_seconds', "A clock minus the ledger's.", [
+    'part',
+    'name',
   ]);
   const answers = histogram(registry, 'http_request_seconds', 'HTTP requests.', [
     'route',
@@ -204,7 +205,7 @@ function operationMetrics(registry: Registry) {
       passDurations.observe(seconds);
     },
     catalogueReloaded: (outcome) => reloads.inc({ outcome }),
-    clockSkew: (target, seconds) => skew.set({ target }, seconds),
+    clockSkew: (part, name, seconds) => skew.set({ part, name }, seconds),
     answered: (route, status, seconds) => answers.observe({ route, status }, seconds),
   } satisfies Partial<Metrics>;
 }

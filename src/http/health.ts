@@ -36,12 +36,18 @@ export function readyEndpoint({ broker, clock }: HttpParts, inFlight: InFlight):
   };
 }
 
-function readinessJson({ ready, ledger, backend, targets, late, paused }: Readiness) {
+function readinessJson({ ready, ledger, backend, targets, clocks, late, paused }: Readiness) {
   return {
     ready,
     ledger,
     backend,
     targets,
+    clocks: clocks.map(({ part, name, skewSeconds, ok }) => ({
+      part,
+      ...(name === '' ? {} : { name }),
+      skew_seconds: skewSeconds,
+      ok,
+    })),
     late: late === null ? null : lateJson(late),
     paused: paused.map(({ target, work, reason, forMs }) => ({
       target,

@@ -63,5 +63,7 @@ export type Reaper = {
 export type BackendHealth = {
   readonly state: 'ready' | 'sealed' | 'unreachable' | 'not_logged_in';
   readonly detail: string;
+  /** OpenBao's clock in whole seconds, rounded down; absent where it did not answer. */
+  readonly clock?: Date;
 };
 export type BackendProbe = { health(): Promise<BackendHealth> };

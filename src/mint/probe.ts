@@ -29,7 +29,13 @@ export function healthOf(result: VaultResult, loggedIn: boolean): BackendHealth 
   if (!result.ok) return { state: 'unreachable', detail: result.failure.message };
   const reply = HealthReply.safeParse(result.value);
   if (!reply.success) return { state: 'unreachable', detail: 'the answer is not OpenBao health' };
-  const { initialized, sealed, standby, version } = reply.data;
+  return { ...stateOf(reply.data, loggedIn), clock: new Date(reply.data.server_time_utc * 1000) };
+}
+
+function stateOf(
+  { initialized, sealed, standby, version }: HealthReply,
+  loggedIn: boolean,
+): BackendHealth {
   if (!initialized) return { state: 'sealed', detail: `version ${version}, not initialised` };
   if (sealed) return { state: 'sealed', detail: `version ${version}, sealed` };
   if (!loggedIn) return { state: 'not_logged_in', detail: 'minter or reaper has no valid token' };

@@ -72,7 +72,7 @@ export function startSweep(parts: Parts): Sweep {
     }
   }
 
-  const timer = everySecond(log, async () => {
+  const timer = everySecond(clock, log, async () => {
     const current = turn();
     underWay = current;
     if ((await withinMs(clock, current, STUCK_AFTER_MS)) === 'late') {

@@ -27,7 +27,7 @@ describe('metrics', () => {
     metrics.resurrected();
     metrics.swept('ok', 0.01);
     metrics.catalogueReloaded('failed');
-    metrics.clockSkew('orders-db', -0.25);
+    metrics.clockSkew('target', 'orders-db', -0.25);
     metrics.answered('/exchange', 200, 0.012);
     const { body, contentType } = await metrics.render();
     expect(contentType).toMatch(/^text\/plain/);
@@ -45,7 +45,7 @@ describe('metrics', () => {
       'mayfly_resurrected_total 1',
       'mayfly_sweep_passes_total{outcome="ok"} 1',
       'mayfly_catalogue_reloads_total{outcome="failed"} 1',
-      'mayfly_clock_skew_seconds{target="orders-db"} -0.25',
+      'mayfly_clock_skew_seconds{part="target",name="orders-db"} -0.25',
     ]) {
       expect(body.split('\n')).toContain(line);
     }

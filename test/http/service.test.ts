@@ -55,6 +55,7 @@ describe('probes', () => {
       ledger: { ok: true, detail: 'answers' },
       backend: { state: 'ready', detail: 'unsealed' },
       targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
+      clocks: [{ part: 'target', name: 'orders-db', skew_seconds: 0.25, ok: true }],
       late: { not_dead_in_time: 0, not_settled: 0, residue: 0, targets: [] },
       paused: [],
     });
@@ -65,6 +66,7 @@ describe('probes', () => {
           ledger: { ok: true, detail: 'answers' },
           backend: { state: 'sealed', detail: 'sealed' },
           targets: [],
+          clocks: [],
           late: null,
           paused: [],
         }),
@@ -85,6 +87,7 @@ describe('probes', () => {
           ledger: { ok: true, detail: '' },
           backend: { state: 'ready', detail: '' },
           targets: [],
+          clocks: [],
           late: null,
           paused: [],
         };

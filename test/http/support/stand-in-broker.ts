@@ -61,6 +61,7 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
         ledger: { ok: true, detail: 'answers' },
         backend: { state: 'ready', detail: 'unsealed' },
         targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
+        clocks: [{ part: 'target', name: 'orders-db', skewSeconds: 0.25, ok: true }],
         late: { notDeadInTime: 0, notSettled: 0, residue: 0, targets: [] },
         paused: [],
       }),
