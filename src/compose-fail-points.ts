@@ -34,6 +34,8 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'agents',
   'agent',
   'quarantinedNotFenced',
+  'stops',
+  'exchangesUnderWay',
   'lease',
   'leaseByName',
   'leaseByCredential',
@@ -59,6 +61,7 @@ const USE_CASES: Readonly<Record<string, string>> = {
   retryLease: 'revoke',
   quarantine: 'revoke',
   release: 'revoke',
+  revokeSelected: 'revoke',
 };
 
 /** Calls that make a credential, on OpenBao's side of the wire. */

@@ -7,7 +7,7 @@ import type { Authenticator } from '../identity/authenticator.ts';
 import type { AgentCaller, Caller, OperatorCaller } from '../identity/principal.ts';
 import type { AuditEvent, Lease, Task } from '../ledger/lease.ts';
 import type { LateTarget, LeaseFilter, LedgerCounts, Page, TaskFilter } from '../ledger/ledger.ts';
-import type { AgentRecord, Quarantine } from '../ledger/stop.ts';
+import type { AgentRecord, Quarantine, Selector } from '../ledger/stop.ts';
 import type { BackendHealth } from '../mint/backend.ts';
 import type { Paused } from './circuits.ts';
 
@@ -99,6 +99,22 @@ export type QuarantineEnding = {
 export type Released = AgentView & {
   /** False where it was not quarantined. */
   readonly changed: boolean;
+};
+
+export type RevocationRequest = {
+  readonly selector: Selector;
+  readonly reason: string;
+  /** Only counts; changes nothing. */
+  readonly dryRun: boolean;
+};
+
+export type Revocation = ManyEnded & {
+  /** Null where it was a dry run. */
+  readonly id: string | null;
+  /** Live leases that are selected and that nothing ends yet, as counted at the beginning. */
+  readonly matching: number;
+  /** Exchanges that were under way and said nothing for longer than we wait; others go on. */
+  readonly underWay: number;
 };
 
 /** One bounded pass of the sweep. */
@@ -217,6 +233,12 @@ export type Broker = {
     agentId: string,
     reason: string,
   ): Promise<Result<Released, Failure>>;
+  /** Ends every lease that the selector selects, those of exchanges under way included, once. */
+  revokeSelected(
+    caller: OperatorCaller,
+    request: RevocationRequest,
+    waitSeconds: number,
+  ): Promise<Result<Revocation, Failure>>;
   /** The clock-driven half: one bounded pass over all that is due. */
   sweep(): Promise<SweepPass>;
   readiness(): Promise<Readiness>;

@@ -12,6 +12,7 @@ import { readiness } from './readiness.ts';
 import { retryLease } from './retry-lease.ts';
 import { nothingUnderWay, revokeDue } from './revoke-due.ts';
 import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
+import { revokeSelected } from './revoke-selected.ts';
 import { listAgents, showAgent } from './show-agents.ts';
 import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
 
@@ -49,6 +50,7 @@ export function createBroker(parts: BrokerParts): Broker {
     showAgent: (...call) => showAgent(parts, ...call),
     quarantine: (...call) => quarantine(parts, ...call),
     release: (...call) => release(parts, ...call),
+    revokeSelected: (...call) => revokeSelected(parts, ...call),
     sweep: () => revokeDue(parts, underWay),
     readiness: () => readiness(parts, clocks, lastCounts),
     counts: async () => {

@@ -16,6 +16,7 @@ export async function endSelected(
   parts: BrokerParts,
   ending: Ending,
   waitSeconds: number,
+  whenFenced: () => Promise<void> = () => Promise.resolve(),
 ): Promise<ManyEnded> {
   const until = parts.clock.monotonicMs() + waitSeconds * 1000;
   const before = await parts.ledger.countSelected(ending.selector, ending.cause);
@@ -24,6 +25,7 @@ export async function endSelected(
   // It has its own listener below; a failure before that must not count as unhandled.
   dying.catch(() => undefined);
   const fenced = own.length + (await fenceRest(parts, ending));
+  await whenFenced();
   await dying;
   const left = await waitForDeaths(parts, ending, until);
   return { fenced, dead: Math.max(0, before.dying + fenced - left), dying: left };

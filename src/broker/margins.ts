@@ -137,3 +137,18 @@ export const STOP_BATCH = 500;
 
 /** Milliseconds between two counts of what is not dead, while somebody waits for many deaths. */
 export const STOP_LOOK_MS = 100;
+
+/** Revocations by selector that may be under way at a time: every exchange reads them. */
+export const STOPS_AT_A_TIME = 20;
+
+/** Milliseconds between two looks for exchanges that were under way when a stop came. */
+export const STOP_WAIT_LOOK_MS = 5;
+
+/**
+ * Milliseconds that a revocation waits for exchanges that were under way: longer than the ledger
+ * lets the transaction of a process live that says nothing.
+ */
+export const STOP_WAIT_MS = 6_000;
+
+/** Seconds after which a stop is taken over by other replicas: its own has surely given up. */
+export const STOP_TAKEN_OVER_SECONDS = 15;

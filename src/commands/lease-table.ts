@@ -7,6 +7,7 @@ export const LeaseList = z.looseObject({
     z.looseObject({
       id: z.string(),
       agent: z.string(),
+      task_id: z.string(),
       scope: z.string(),
       state: z.string(),
       deadline: z.string(),
@@ -29,9 +30,13 @@ export function leaseTable(answer: z.infer<typeof LeaseList>): string {
     lease.state,
     lease.deadline,
     lease.revocability,
+    lease.task_id,
     noteOn(lease),
   ]);
-  return table([['LEASE', 'AGENT', 'SCOPE', 'STATE', 'DEADLINE', 'REVOCABILITY', 'NOTE'], ...rows]);
+  return table([
+    ['LEASE', 'AGENT', 'SCOPE', 'STATE', 'DEADLINE', 'REVOCABILITY', 'TASK', 'NOTE'],
+    ...rows,
+  ]);
 }
 
 function noteOn({ late_reason, residue, repeat_of }: z.infer<typeof LeaseList>['leases'][number]) {

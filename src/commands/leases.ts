@@ -12,17 +12,20 @@ Shows live leases (minting, active, revoking) unless --state or --all says other
 Examples:
   $ mayfly leases --token-file operator.token
   $ mayfly leases --agent invoice-reconciler --all --json
+  $ mayfly leases --credential-sha256 $(mayfly hash --credential leaked.txt)
   $ mayfly leases --late            what should be dead and is not, and why
 
 Exit status: 0 shown, 1 the broker refused, 2 no usable token or a filter that does not fit, 3 no
 broker answers.`;
 
 const FILTERS = ['state', 'agent', 'scope', 'task', 'owner', 'limit', 'cursor'] as const;
+/** Options whose words are joined otherwise in the query. */
+const HASH = 'credential_sha256';
 const FLAGS = ['late', 'unsettled', 'residue'] as const;
 
 type Options = OperatorOptions & { readonly json?: true; readonly all?: true } & {
   readonly [filter in (typeof FILTERS)[number]]?: string;
-} & { readonly [flag in (typeof FLAGS)[number]]?: true };
+} & { readonly credentialSha256?: string } & { readonly [flag in (typeof FLAGS)[number]]?: true };
 
 export function registerLeases(program: Command): void {
   const command = program
@@ -34,6 +37,10 @@ export function registerLeases(program: Command): void {
     .option('--scope <name>', 'of this scope')
     .option('--task <id>', 'of this task')
     .option('--owner <owner>', 'of agents of this owner')
+    .option(
+      '--credential-sha256 <hex>',
+      'of the credential with this hash (mayfly hash), dead or not',
+    )
     .option('--late', 'past their deadline or ended, and not dead yet')
     .option('--unsettled', 'dead, but not settled with the backend')
     .option('--residue', 'dead, with something left that cannot be removed yet')
@@ -68,6 +75,7 @@ function query(options: Options): string {
     const value = options[name];
     if (value !== undefined) parameters.set(name, value);
   }
+  if (options.credentialSha256 !== undefined) parameters.set(HASH, options.credentialSha256);
   for (const name of FLAGS) if (options[name]) parameters.set(name, 'true');
   if (options.all) parameters.set('state', 'all');
   return parameters.size > 0 ? `?${parameters.toString()}` : '';

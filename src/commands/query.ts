@@ -40,7 +40,8 @@ async function query(sql: string, options: Options): Promise<void> {
   print(options.json ? JSON.stringify(rows) : asTable(rows));
 }
 
-async function textOf(file: string): Promise<string> {
+/** Everything in a file, or on standard input where it is called `-`. */
+export async function textOf(file: string): Promise<string> {
   try {
     if (file !== '-') return await readFile(file, 'utf8');
     process.stdin.setEncoding('utf8');
@@ -61,7 +62,7 @@ async function textOf(file: string): Promise<string> {
  * @throws CommandFailure when it is neither; the text is not repeated.
  */
 export function credentialIn(text: string): SecretText {
-  const uri = (accessToken(text) ?? text).trim();
+  const uri = (accessTokenIn(text) ?? text).trim();
   if (/^postgres(ql)?:\/\/\S+$/.test(uri)) return new SecretText(uri);
   throw new CommandFailure(
     EXIT.usage,
@@ -70,7 +71,8 @@ export function credentialIn(text: string): SecretText {
   );
 }
 
-function accessToken(text: string): string | undefined {
+/** The `access_token` of an answer of /exchange; undefined for what is none. */
+export function accessTokenIn(text: string): string | undefined {
   try {
     const answer = JSON.parse(text) as { access_token?: unknown } | null;
     return typeof answer?.access_token === 'string' ? answer.access_token : undefined;

@@ -22,6 +22,7 @@ import { renderClientFailure, renderFailure } from './render-failure.ts';
 import type { Face } from './render-failure.ts';
 import { requestIdOf } from './request-id.ts';
 import { retryLeaseEndpoint } from './retry-lease.ts';
+import { revocationsEndpoint } from './revocations.ts';
 import { revokeCredentialEndpoint } from './revoke-credential.ts';
 import { revokeLeaseEndpoint } from './revoke-lease.ts';
 import { revokeTaskEndpoint } from './revoke-task.ts';
@@ -111,6 +112,7 @@ function rest({ route }: Routes, parts: HttpParts): void {
   route('get', '/v1/tasks/:id', reads, showTaskEndpoint(parts));
   route('post', '/v1/tasks/:id/complete', changes, completeTaskEndpoint(parts));
   route('post', '/v1/tasks/:id/revoke', changes, revokeTaskEndpoint(parts));
+  route('post', '/v1/revocations', changes, revocationsEndpoint(parts));
   route('get', '/v1/agents', reads, listAgentsEndpoint(parts));
   route('get', '/v1/agents/:id', reads, showAgentEndpoint(parts));
   route('post', '/v1/agents/:id/quarantine', changes, quarantineEndpoint(parts));

@@ -18,6 +18,7 @@ import type {
   QuarantineAgent,
   SelectedLeases,
   Selector,
+  Stop,
 } from './stop.ts';
 
 /** What an exchange must know, read in one go (and again under lock before its commit). */
@@ -334,6 +335,20 @@ export type Ledger = {
    * With the cause `quarantine`: only of agents that are quarantined still.
    */
   fenceSelected(fence: FenceSelected, limit: number): Promise<readonly Lease[]>;
+  /**
+   * Commits a stop: while it lives, exchanges that it selects are refused, and mints that come back
+   * are fenced. False: `limit` stops live already.
+   */
+  beginStop(stop: Stop, limit: number): Promise<boolean>;
+  /** Stops that began `olderThanSeconds` ago or earlier and were not ended. */
+  stops(olderThanSeconds: number): Promise<readonly Stop[]>;
+  /** It has done its work. Ending it twice is fine. */
+  endStop(id: string): Promise<void>;
+  /**
+   * Transactions of exchanges that are under way at this moment, by names that are never used
+   * again. One that is not among them after `beginStop` has seen the stop, or its lease is there.
+   */
+  exchangesUnderWay(): Promise<readonly string[]>;
   /** What the selector selects of live leases; `open` are those that this cause would fence. */
   countSelected(selector: Selector, cause: EndCause): Promise<SelectedLeases>;
   /** Every agent that was ever seen, by id, with what is live of it. */

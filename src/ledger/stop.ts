@@ -57,6 +57,14 @@ export type AgentRecord = {
   };
 };
 
+/** A revocation that is under way: it lives until all that it selects is fenced. */
+export type Stop = {
+  readonly id: string;
+  readonly selector: Selector;
+  readonly reason: string;
+  readonly by: string;
+};
+
 export type FenceSelected = {
   readonly selector: Selector;
   readonly cause: EndCause;

@@ -308,3 +308,47 @@ describe('the sweep of several replicas', () => {
 function soon(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+describe('a stop and the exchanges that were under way', () => {
+  test('one that may not have seen it is named until it ends; one that comes later is none', async () => {
+    const url = ledger.administration.address('app').url.reveal();
+    const exchanging = new pg.Client({ connectionString: url });
+    await exchanging.connect();
+    try {
+      await exchanging.query('begin');
+      await exchanging.query("select now from mayfly.lock_for_exchange('one', 'task')");
+      const [older, ...none] = await first.exchangesUnderWay();
+      expect(older).toBeDefined();
+      expect(none).toEqual([]);
+      expect(await second.exchangesUnderWay()).toEqual([older]);
+      await exchanging.query('commit');
+      await exchanging.query('begin');
+      await exchanging.query("select now from mayfly.lock_for_exchange('one', 'task')");
+      const later = await first.exchangesUnderWay();
+      expect(later).toHaveLength(1);
+      expect(later).not.toContain(older);
+    } finally {
+      await exchanging.end();
+    }
+    expect(await first.exchangesUnderWay()).toEqual([]);
+  });
+
+  test('quarantine waits for the exchange that holds the lock, and finds its lease', async () => {
+    for (let round = 0; round < 20; round++) {
+      const one = { id: `agent-${round}`, owner: AGENT.owner };
+      const opening = Array.from({ length: 8 }, (_, n) =>
+        (n % 2 === 0 ? first : second).openLease(one, `task-${n}`, (facts) =>
+          succeed(admission(facts, { task: { identifier: `task-${n}` } })),
+        ),
+      );
+      const stopped = await second.quarantineAgent({ agentId: one.id, by: 'x', reason: 'y' });
+      const [counted] = await ledger.query<{ n: number }>(
+        'select count(*)::integer as n from mayfly.lease where agent_id = $1',
+        [one.id],
+      );
+      const opened = (await Promise.all(opening)).filter(({ ok }) => ok);
+      expect(stopped.changed).toBe(true);
+      expect(opened).toHaveLength(counted?.n ?? -1);
+    }
+  });
+});

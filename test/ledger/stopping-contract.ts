@@ -178,4 +178,69 @@ export function stoppingContract(
       expect(seen.ok).toBe(true);
     });
   });
+
+  describe('a revocation that is under way', () => {
+    const stopOf = (selector: Selector) => ({ id: ids.uuid(), selector, ...BY });
+
+    test('refuses what it selects until it is ended, and nothing else', async () => {
+      const one = agent();
+      const stop = stopOf(only({ agentId: one.id, scope: 'orders-read', taskType: 'x' }));
+      expect(await second.beginStop(stop, 5)).toBe(true);
+      expect((await first.readForExchange(one.id, 'a')).stops).toContainEqual(stop.selector);
+      const ask = (scope: string, taskType: string) =>
+        first.openLease(
+          one,
+          'a',
+          admitAll({ lease: { scope }, task: { identifier: 'a', taskType } }),
+        );
+      expect(await ask('orders-read', 'x')).toMatchObject({
+        ok: false,
+        failure: { reason: 'revocation_under_way', retryAfterSeconds: 1 },
+      });
+      expect((await ask('orders-write', 'x')).ok).toBe(true);
+      // The task that is open is what counts, not what an admission might say.
+      expect((await ask('orders-read', 'other')).ok).toBe(false);
+      await second.endStop(stop.id);
+      await second.endStop(stop.id);
+      expect((await ask('orders-read', 'x')).ok).toBe(true);
+      expect((await first.readForExchange(one.id, 'a')).stops).toEqual([]);
+    });
+
+    test('a mint that comes back meanwhile is fenced, with its hash; others are activated', async () => {
+      const one = agent();
+      const flying = await open(first, { agent: one, task: { workflow: 'month-end' } });
+      const other = await open(first, { agent: one });
+      const stop = stopOf(only({ agentId: one.id, workflow: 'month-end' }));
+      await second.beginStop(stop, 5);
+      const record = minted(flying.lease.id);
+      const after = await first.recordMint(record);
+      expect(after).toMatchObject({
+        state: 'revoking',
+        endCause: 'revocation',
+        endReason: BY.reason,
+        mintOutcome: 'minted',
+        backendLeaseId: record.backendLeaseId,
+        activatedAt: null,
+        claimOwner: null,
+      });
+      expect((await first.leaseByCredential(record.credentialSha256))?.id).toBe(flying.lease.id);
+      expect((await first.recordMint(minted(other.lease.id))).state).toBe('active');
+      await second.endStop(stop.id);
+      expect(await first.recordMint(record)).toEqual(after);
+      const kinds = (await first.events({ leaseId: flying.lease.id })).map(({ kind }) => kind);
+      expect(kinds).toEqual(['lease.minting', 'lease.fenced']);
+    });
+
+    test('lives until it is ended, and only so many at a time', async () => {
+      const stops = [1, 2].map(() => stopOf(only({ agentId: agent().id, issuer: 'gone' })));
+      const before = (await first.stops(0)).length;
+      for (const stop of stops) expect(await first.beginStop(stop, before + 2)).toBe(true);
+      expect(await second.beginStop(stopOf(only({ scope: 'nothing' })), before + 2)).toBe(false);
+      expect((await second.stops(0)).slice(before)).toEqual(stops);
+      expect(await second.stops(60)).toEqual([]);
+      for (const { id } of stops) await second.endStop(id);
+      expect(await first.stops(0)).toHaveLength(before);
+      expect(await first.exchangesUnderWay()).toEqual([]);
+    });
+  });
 }

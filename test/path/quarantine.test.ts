@@ -231,6 +231,104 @@ test('what a replica did not live to fence, the sweep fences', async () => {
   await release(brokers[1]);
 });
 
+describe('a revocation by selector', () => {
+  const revoke = (selector: object, more: object = {}) =>
+    post(brokers[1].url, '/v1/revocations', operator, { selector, reason: 'a drill', ...more });
+
+  test('under exchanges on three brokers: what was in flight is dead, what comes later lives', async () => {
+    const token = await path.token();
+    for (let round = 0; round < (PROVE ? 100 : 3); round++) {
+      const load = pump(EVERY_MS, (n) =>
+        exchange(brokers[n % 3]!.url, token, { identifier: `many-${round}-${n}`, ttl: 120 }),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 80 + ((round * 37) % 100)));
+      const done = await revoke({ scope: 'orders-read', task_type: 'reconcile-invoice' });
+      expect(done).toMatchObject({ status: 200, body: { leases: { dying: 0, under_way: 0 } } });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const outcomes = await load.stop();
+      for (const { answer } of outcomes) {
+        if (answer.status === 200) continue;
+        expect(['revocation_under_way', 'lease_ended']).toContain(answer.body['error_reason']);
+      }
+      const [facts] = await path.oracle.ledger(
+        `select count(*) filter (where l.created_at < e.at)::int as older,
+           count(*) filter (where l.created_at < e.at
+             and l.state not in ('revoked', 'settled', 'abandoned'))::int as older_living
+         from mayfly.audit_event e, mayfly.lease l
+         where e.kind = 'revocation.begun' and l.scope = 'orders-read'
+           and e.id = (select id from mayfly.audit_event where kind = 'revocation.begun'
+             order by at desc limit 1)`,
+      );
+      expect(facts?.['older_living']).toBe(0);
+      expect(Number(facts?.['older'])).toBeGreaterThan(0);
+      const last = await granted(brokers[0].url, token, { identifier: `later-${round}` });
+      expect(await canLogin(last.uri)).toBe(true);
+    }
+    expect((await revoke({ agent: AGENT })).status).toBe(200);
+    expect(await path.oracle.ledger('select from mayfly.stop')).toEqual([]);
+  }, 300_000);
+
+  test('by each member; nothing by none, and by a person not yet', async () => {
+    const token = await path.token();
+    const details = { workflow: 'month-end' };
+    const grant = await granted(brokers[0].url, token, { identifier: 'members', details });
+    const shown = await get(brokers[0].url, `/v1/leases/${grant.leaseId}`, operator);
+    const { instance, issuer } = shown.body as { instance: string; issuer: string };
+    const all = {
+      agent: AGENT,
+      instance,
+      issuer,
+      scope: 'orders-read',
+      task_type: 'reconcile-invoice',
+      workflow: 'month-end',
+    };
+    for (const [member, value] of Object.entries(all)) {
+      const counted = await revoke({ [member]: value }, { dry_run: true });
+      expect([member, counted.status, counted.body['leases']]).toMatchObject([
+        member,
+        200,
+        { matching: 1, fenced: 0 },
+      ]);
+      const other = await revoke({ ...all, [member]: 'other' });
+      expect(other.body).toMatchObject({ leases: { matching: 0, fenced: 0 } });
+    }
+    expect(await canLogin(grant.uri)).toBe(true);
+    const empty = await revoke({});
+    expect(empty).toMatchObject({ status: 400, body: { field: 'selector' } });
+    const person = await revoke({ person: 'olivia' });
+    expect(person).toMatchObject({ status: 400, body: { field: 'selector.person' } });
+    expect(String(person.body['detail'])).toMatch(/no lease is on behalf of a person yet/);
+    const viewer = await path.operator('mayfly-viewers');
+    const forbidden = await post(brokers[0].url, '/v1/revocations', viewer, {
+      selector: all,
+      reason: 'no',
+    });
+    expect(forbidden.status).toBe(403);
+    expect((await revoke(all)).body).toMatchObject({
+      leases: { matching: 1, fenced: 1, dead: 1, dying: 0 },
+    });
+    expect(await canLogin(grant.uri)).toBe(false);
+  });
+
+  test('one whose replica died is finished by the others', async () => {
+    const token = await path.token();
+    const grant = await granted(brokers[0].url, token, { identifier: 'left' });
+    await path.oracle.ledger(
+      `insert into mayfly.stop (id, made_at, made_by, reason, agent_id)
+       values (gen_random_uuid(), mayfly.ledger_now() - interval '20 seconds', 'olivia', 'left', $1)`,
+      [AGENT],
+    );
+    const refused = await exchange(brokers[1].url, token, { identifier: 'refused' });
+    if (refused.status !== 200) expect(refused.headers.get('retry-after')).toBe('1');
+    await until('the lease is dead', 5, async () => !(await canLogin(grant.uri)));
+    await until('the stop is gone', 5, async () => {
+      return (await path.oracle.ledger('select from mayfly.stop')).length === 0;
+    });
+    await granted(brokers[2].url, token, { identifier: 'again' });
+    await revoke({ agent: AGENT });
+  });
+});
+
 test('who may, of which agents, and what they see', async () => {
   const viewer = await path.operator('mayfly-viewers');
   const url = brokers[0].url;
@@ -254,12 +352,25 @@ test('who may, of which agents, and what they see', async () => {
   expect((list.body['agents'] as { id: string }[]).map(({ id }) => id)).toEqual([AGENT, OTHER]);
 });
 
-test('on the command line', async () => {
+test('on the command line, from a leaked value to the end of its agent', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-quarantine-'));
   try {
     const file = join(folder, 'operator.token');
     await writeFile(file, operator, { mode: 0o600 });
     const at = ['--url', brokers[0].url, '--token-file', file];
+    const leaked = join(folder, 'leaked.txt');
+    const grant = await granted(brokers[0].url, await path.token(), { identifier: 'leaked' });
+    await writeFile(leaked, `${grant.uri}\n`, { mode: 0o600 });
+    const hash = (await runMayfly(['hash', '--credential', leaked])).out.trim();
+    const found = await runMayfly(['leases', '--credential-sha256', hash, ...at]);
+    expect(found.out).toContain(grant.leaseId);
+    expect(found.out).toContain(grant.taskId);
+    const some = ['--agent', AGENT, '--reason', 'a drill', ...at];
+    const counted = await runMayfly(['revoke', '--dry-run', ...some]);
+    expect(counted.out).toMatch(/^[1-9]\d* lease\(s\) would be ended\.\n$/);
+    const revoked = await runMayfly(['revoke', ...some]);
+    expect(revoked).toMatchObject({ code: 0, err: '' });
+    expect(revoked.out).toMatch(/^Leases: ([1-9]\d*) fenced, \1 dead, 0 not dead yet\.\n$/);
     const stopped = await runMayfly(['quarantine', AGENT, '--reason', 'a drill', ...at]);
     expect(stopped).toMatchObject({ code: 0, err: '' });
     expect(stopped.out).toMatch(/is quarantined\.\nLeases: \d+ fenced, \d+ dead, 0 not dead yet\./);

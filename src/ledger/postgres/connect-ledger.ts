@@ -45,6 +45,7 @@ import { recordResurrected } from './record-resurrected.ts';
 import { recordSettled } from './record-settled.ts';
 import { releaseClaims } from './release-claims.ts';
 import { repeatsOf } from './repeats-of.ts';
+import { beginStop, endStop, exchangesUnderWay, readStops } from './stops.ts';
 
 export type LedgerOptions = LedgerAddress & {
   /** Connections of this replica; 10 are enough for two cores. */
@@ -99,6 +100,10 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     quarantineAgent: (quarantine) => quarantineAgent(ledger, quarantine),
     releaseAgent: (release) => releaseAgent(ledger, release),
     fenceSelected: (fence, limit) => fenceSelected(ledger, fence, limit),
+    beginStop: (stop, limit) => beginStop(ledger, stop, limit),
+    stops: (olderThanSeconds) => readStops(ledger, olderThanSeconds),
+    endStop: (id) => endStop(ledger, id),
+    exchangesUnderWay: () => exchangesUnderWay(ledger),
     countSelected: (selector, cause) => countSelected(ledger, selector, cause),
     agents: () => readAgents(ledger),
     agent: (id) => readAgent(ledger, id),

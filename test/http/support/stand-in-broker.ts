@@ -3,6 +3,7 @@ import { failure } from '../../../src/foundation/failure.ts';
 import { fail, succeed } from '../../../src/foundation/result.ts';
 import type { SecretText } from '../../../src/foundation/secret-text.ts';
 import {
+  LEASE_ID,
   OPERATOR_TOKEN,
   QUARANTINE,
   WORKLOAD_TOKEN,
@@ -53,6 +54,10 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
         }),
       ),
     release: () => Promise.resolve(succeed({ ...agentView, changed: true })),
+    revokeSelected: () =>
+      Promise.resolve(
+        succeed({ id: LEASE_ID, matching: 2, underWay: 0, fenced: 2, dead: 1, dying: 1 }),
+      ),
     sweep: () => Promise.reject(new Error('not part of the wire')),
     counts: () => Promise.reject(new Error('not part of the wire')),
     readiness: () =>
