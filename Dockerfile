@@ -28,5 +28,5 @@ USER 1000:1000
 # In a container, loopback reaches nobody.
 ENV MAYFLY_LISTEN_HOST=0.0.0.0
 EXPOSE 8080
-ENTRYPOINT ["node", "/opt/mayfly/dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "/opt/mayfly/dist/main.js"]
 CMD ["serve"]
