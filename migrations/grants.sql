@@ -17,6 +17,8 @@ begin
     grant update (begun_at, succeeded_at, failed_at, failure) on mayfly.self_check to mayfly_app;
     grant insert, update, delete on mayfly.opening, mayfly.idempotency_key to mayfly_app;
     grant update (ended_at, end_cause, outcome, note) on mayfly.task to mayfly_app;
+    grant update (begun_at, ended_at, claim_owner, claim_until, result)
+      on mayfly.reconciliation to mayfly_app;
     grant update (
       state, revocability, revocability_reason, credential_sha256, activated_at, mint_ended_at,
       mint_outcome, backend_lease_id, fenced_at, end_cause, end_reason, revoked_at, settled_at,

@@ -46,6 +46,10 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'tasks',
   'events',
   'counts',
+  'openLeases',
+  'leasesByName',
+  'leasesByBackendId',
+  'lastReconciliation',
 ]);
 
 /**
@@ -62,6 +66,7 @@ const USE_CASES: Readonly<Record<string, string>> = {
   quarantine: 'revoke',
   release: 'revoke',
   revokeSelected: 'revoke',
+  reconcileWhenDue: 'reconcile',
 };
 
 /** Calls that make a credential, on OpenBao's side of the wire. */

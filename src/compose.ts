@@ -27,6 +27,7 @@ import type { ConnectedLedger } from './ledger/postgres/connect-ledger.ts';
 import { connectBackend } from './mint/connect-backend.ts';
 import type { PolicyEngine } from './policy/decision.ts';
 import type { Secrets, Settings } from './settings/load-settings.ts';
+import { startReconciling } from './sweep/reconciling.ts';
 import { startSweep } from './sweep/sweep.ts';
 
 /** Why a broker cannot start, for the person who starts it. */
@@ -200,10 +201,11 @@ function drive(
     ...(listen.trustedProxies > 0 ? { trustProxy: listen.trustedProxies } : {}),
   });
   let sweep: ReturnType<typeof startSweep> | undefined;
+  let reconciling: ReturnType<typeof startReconciling> | undefined;
   let stopped: Promise<void> | undefined;
   const stop = async () => {
     await server.stop(CALLS_GRACE_MS);
-    await sweep?.stop();
+    await Promise.all([sweep?.stop(), reconciling?.stop()]);
     await broker.stop(WORK_GRACE_MS);
     for (const close of closers) await close();
   };
@@ -212,7 +214,9 @@ function drive(
     async start() {
       const listening = await server.listen(listen.host, listen.port);
       if (settings.sweep) {
-        sweep = startSweep({ broker, metrics, clock, log: log.child({ part: 'sweep' }) });
+        const driven = { broker, metrics, clock, log: log.child({ part: 'sweep' }) };
+        sweep = startSweep(driven);
+        reconciling = startReconciling({ ...driven, ids: systemIds(clock) });
       }
       return listening;
     },

@@ -10,6 +10,8 @@ import type { LateTarget, LeaseFilter, LedgerCounts, Page, TaskFilter } from '..
 import type { AgentRecord, Quarantine, Selector } from '../ledger/stop.ts';
 import type { BackendHealth } from '../mint/backend.ts';
 import type { Paused } from './circuits.ts';
+import type { ReconcileNumbers } from '../foundation/metrics.ts';
+import type { Reconciliation } from './reconciliation.ts';
 
 /** A token exchange as it came, after the form's own rules (RFC 6749, RFC 8693) were checked. */
 export type ExchangeRequest = {
@@ -241,6 +243,12 @@ export type Broker = {
   ): Promise<Result<Revocation, Failure>>;
   /** The clock-driven half: one bounded pass over all that is due. */
   sweep(): Promise<SweepPass>;
+  /** Compares ledger, backend and targets, and ends what nobody knows; a dry run only looks. */
+  reconcile(caller: OperatorCaller, dryRun: boolean): Promise<Result<Reconciliation, Failure>>;
+  /** The same where it is due and no other replica is at it; else null. */
+  reconcileWhenDue(): Promise<Reconciliation | null>;
+  /** The last reconciliation of any replica, for the gauges. */
+  lastReconciliation(): Promise<ReconcileNumbers | null>;
   readiness(): Promise<Readiness>;
   counts(): Promise<LedgerCounts>;
   /** Names of scopes, for metadata; all of them are public to callers that can reach us. */

@@ -8,6 +8,8 @@ import { exchange } from './exchange.ts';
 import { lateWork } from './late-work.ts';
 import type { BrokerParts } from './parts.ts';
 import { quarantine, release } from './quarantine.ts';
+import { lastReconciliation } from './last-reconciliation.ts';
+import { reconcile, reconcileWhenDue } from './reconcile.ts';
 import { readiness } from './readiness.ts';
 import { retryLease } from './retry-lease.ts';
 import { nothingUnderWay, revokeDue } from './revoke-due.ts';
@@ -53,6 +55,9 @@ export function createBroker(parts: BrokerParts): Broker {
     revokeSelected: (...call) => revokeSelected(parts, ...call),
     sweep: () => revokeDue(parts, underWay),
     readiness: () => readiness(parts, clocks, lastCounts),
+    reconcile: (...call) => reconcile(parts, ...call),
+    reconcileWhenDue: () => reconcileWhenDue(parts),
+    lastReconciliation: () => lastReconciliation(parts),
     counts: async () => {
       // Clocks are watched as often as leases are counted, whether or not anybody probes.
       parts.background.run('look at the clocks', () => readiness(parts, clocks, lastCounts));

@@ -97,7 +97,7 @@ async function reportResurrected(
  * True where the death was seen well before the name was listed, by the target's clock. Both halves
  * of one pass may end the same name: the one that comes second has found nothing risen.
  */
-function diedBefore(lease: Lease, listedAtMs: number): boolean {
+export function diedBefore(lease: Lease, listedAtMs: number): boolean {
   const seen = lease.evidence as { readonly guard?: { readonly at?: string } } | null;
   const at = Date.parse(seen?.guard?.at ?? '');
   return Number.isNaN(at) || at < listedAtMs - SAME_ENDING_MS;

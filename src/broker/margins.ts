@@ -152,3 +152,41 @@ export const STOP_WAIT_MS = 6_000;
 
 /** Seconds after which a stop is taken over by other replicas: its own has surely given up. */
 export const STOP_TAKEN_OVER_SECONDS = 15;
+
+/** Rows of the ledger that a reconciliation holds at a time. */
+export const RECONCILE_PAGE = 1_000;
+
+/** Names that a reconciliation asks the ledger for in one statement. */
+export const RECONCILE_NAMES = 500;
+
+/** Calls to OpenBao of a reconciliation under way at a time: exchanges come first. */
+export const RECONCILE_AT_A_TIME = 4;
+
+/** Backend leases of one mount that one reconciliation looks up; the next one goes on. */
+export const LOOKUPS_PER_PASS = 10_000;
+
+/** Findings and strangers that a reconciliation names; all are counted. */
+export const FINDINGS_SHOWN = 200;
+
+/** Milliseconds after which a reconciliation says that it is still at it: its claim lapses later. */
+export const RECONCILE_KEEP_MS = 4_000;
+
+/**
+ * Seconds from the commit of `minting` after which no mint of it can be under way any more: its
+ * mint deadline, and the longest `max_request_duration` that doctor accepts.
+ */
+export const MINT_WINDOW_SECONDS = 120;
+
+/** Milliseconds by which clocks of ledger, OpenBao and targets may differ in comparisons of age. */
+export const SKEW_ALLOWED_MS = 60_000;
+
+/** Milliseconds around a backend lease's making in which the ledger is searched for its lease. */
+export const OPENED_AROUND_MS = 3_600_000;
+
+/**
+ * Active leases that OpenBao does not know any more are ended by the schedule up to this share of
+ * all, or this number where that is more. Above it a person decides: so much at once looks like an
+ * OpenBao that was restored or replaced.
+ */
+export const MISSING_SHARE_MAX = 0.1;
+export const MISSING_COUNT_MAX = 10;

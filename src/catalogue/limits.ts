@@ -37,6 +37,12 @@ export const Limits = z
     not_settled_alarm_seconds: Seconds.default(300).describe(
       'A lease that is dead but not settled for so long raises the other alarm.',
     ),
+    reconcile_every_seconds: Seconds.default(300).describe(
+      "Ledger, OpenBao's leases and the targets' users are compared so often, by one replica at a time.",
+    ),
+    orphan_grace_seconds: Seconds.default(150).describe(
+      "What the ledger does not know is left alone for so long: more than a mint may take, OpenBao's max_request_duration included.",
+    ),
   })
   .describe('Limits of one installation.');
 export type Limits = z.infer<typeof Limits>;

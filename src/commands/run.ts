@@ -15,6 +15,7 @@ import { registerQuarantine, registerRelease } from './quarantine.ts';
 import { registerQuery } from './query.ts';
 import { registerRetry } from './retry.ts';
 import { registerRevoke } from './revoke.ts';
+import { registerReconcile } from './reconcile.ts';
 import { registerServe } from './serve.ts';
 import { environment } from '../settings/environment.ts';
 import { systemClock } from '../foundation/clock.ts';
@@ -52,6 +53,7 @@ async function createProgram(): Promise<Command> {
   registerRelease(program);
   registerRevoke(program);
   registerHash(program);
+  registerReconcile(program);
   registerBackend(program);
   registerDoctor(program);
   registerQuery(program);

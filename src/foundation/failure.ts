@@ -63,6 +63,7 @@ export const FAILURE_REASONS = [
   'lease_ended',
   'lease_not_due',
   'revocation_under_way',
+  'reconciliation_running',
   'mint_refused',
   'mint_unknown',
   'backend_sealed',

@@ -18,6 +18,14 @@ export type LateCount = {
   readonly notSettled: number;
 };
 
+/** The three numbers of a reconciliation, by what was found. */
+export type ReconcileNumbers = {
+  readonly before: Readonly<Record<string, number>>;
+  readonly after: Readonly<Record<string, number>>;
+  /** The ledger's clock when it ended. */
+  readonly endedAt: Date;
+};
+
 /**
  * What one replica counts, in plain calls. Durations are seconds. Labels hold only words of a
  * closed list (reasons, causes, states, routes) or names that operators declare (targets): never an
@@ -57,6 +65,12 @@ export type Metrics = {
   endedByName(target: string, count: number): void;
   /** A user was found at the target under a lease that is closed. */
   resurrected(): void;
+  /** A reconciliation acted on something that ledger, backend and targets do not agree on. */
+  reconciled(found: string, outcome: string): void;
+  /** A reconciliation of this replica ended, or could not. */
+  reconciliation(outcome: 'complete' | 'incomplete' | 'failed', seconds: number): void;
+  /** What the last reconciliation of any replica found, and what of it is left. */
+  reconcileNumbers(numbers: ReconcileNumbers): void;
   leaseCounts(counts: LeaseCounts): void;
   swept(outcome: 'ok' | 'failed', seconds: number): void;
   catalogueReloaded(outcome: 'ok' | 'failed'): void;
@@ -83,6 +97,7 @@ export function createMetrics(): Metrics {
     ...endingMetrics(registry),
     ...leaseGauges(registry),
     ...operationMetrics(registry),
+    ...reconcileMetrics(registry),
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }
@@ -182,6 +197,40 @@ function leaseGauges(registry: Registry) {
       }
     },
     paused: (work, target, isPaused) => pauses.set({ target, work }, isPaused ? 1 : 0),
+  } satisfies Partial<Metrics>;
+}
+
+function reconcileMetrics(registry: Registry) {
+  const found = gauge(registry, 'reconcile_found', 'Found by the last reconciliation.', [
+    'found',
+    'when',
+  ]);
+  const endedAt = gauge(
+    registry,
+    'reconcile_timestamp_seconds',
+    'When the last reconciliation ended.',
+  );
+  const acts = counter(registry, 'reconcile_acts_total', 'Acts of reconciliations.', [
+    'found',
+    'outcome',
+  ]);
+  const passes = counter(registry, 'reconciliations_total', 'Reconciliations.', ['outcome']);
+  const durations = histogram(registry, 'reconciliation_seconds', 'Time of a reconciliation.');
+  return {
+    reconciled: (what, outcome) => acts.inc({ found: what, outcome }),
+    reconciliation(outcome, seconds) {
+      passes.inc({ outcome });
+      durations.observe(seconds);
+    },
+    reconcileNumbers({ before, after, endedAt: at }) {
+      for (const [what, count] of Object.entries(before)) {
+        found.set({ found: what, when: 'before' }, count);
+      }
+      for (const [what, count] of Object.entries(after)) {
+        found.set({ found: what, when: 'after' }, count);
+      }
+      endedAt.set(at.getTime() / 1000);
+    },
   } satisfies Partial<Metrics>;
 }
 

@@ -18,6 +18,7 @@ import { metadataEndpoint, metadataPaths } from './metadata.ts';
 import type { HttpParts } from './parts.ts';
 import { quarantineEndpoint, releaseEndpoint } from './quarantine.ts';
 import { createRateLimit } from './rate-limit.ts';
+import { reconcileEndpoint } from './reconcile.ts';
 import { renderClientFailure, renderFailure } from './render-failure.ts';
 import type { Face } from './render-failure.ts';
 import { requestIdOf } from './request-id.ts';
@@ -117,6 +118,7 @@ function rest({ route }: Routes, parts: HttpParts): void {
   route('get', '/v1/agents/:id', reads, showAgentEndpoint(parts));
   route('post', '/v1/agents/:id/quarantine', changes, quarantineEndpoint(parts));
   route('post', '/v1/agents/:id/release', changes, releaseEndpoint(parts));
+  route('post', '/v1/reconciliations', changes, reconcileEndpoint(parts));
 }
 
 /** Headers of every answer, errors and 404s included. */

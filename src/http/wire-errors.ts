@@ -107,6 +107,12 @@ export const WIRE_ERRORS: Table = {
   lease_ended: wire('access_denied', 400, 409, 'Lease has ended'),
   lease_not_due: wire('access_denied', 400, 409, 'Lease is not due'),
   revocation_under_way: unavailable('Revocation under way'),
+  reconciliation_running: wire(
+    'temporarily_unavailable',
+    503,
+    409,
+    'A reconciliation is under way',
+  ),
   mint_refused: wire('server_error', 500, 502, 'Refused by the backend'),
   mint_unknown: unavailable('Mint with an unknown outcome'),
   backend_sealed: unavailable('Backend sealed'),

@@ -21,6 +21,8 @@ export const END_CAUSES = [
   'policy',
   /** A retry with the same Idempotency-Key was given a new lease in its place. */
   'superseded',
+  /** The backend knows nothing of it any more, though its life is not over. */
+  'backend_lost',
 ] as const;
 export type EndCause = (typeof END_CAUSES)[number];
 

@@ -199,6 +199,16 @@ export type Page<Item> = {
   readonly cursor: string | null;
 };
 
+/** What is compared with the backend: a lease that is not closed, in few words. */
+export type OpenLease = Pick<
+  Lease,
+  'id' | 'state' | 'credentialName' | 'backendLeaseId' | 'mintOutcome' | 'createdAt' | 'activatedAt'
+> &
+  Pick<LeaseSnapshot, 'target' | 'mount' | 'role'>;
+
+/** The last reconciliation that came to its end, whichever replica made it. */
+export type LastReconciliation = { readonly endedAt: Date; readonly result: Json };
+
 export type TaskFilter = {
   readonly open?: boolean;
   readonly agentId?: string;
@@ -356,6 +366,31 @@ export type Ledger = {
   agent(id: string): Promise<AgentRecord | null>;
   /** Quarantined agents of which something is not fenced yet. */
   quarantinedNotFenced(): Promise<readonly AgentRecord[]>;
+  // Reconciling.
+  /**
+   * Claims the one reconciliation that may be under way. `dueAfterSeconds`: only if the last one
+   * began so long ago, or never ended; null: at once. A claim that is not kept lapses.
+   */
+  beginReconciliation(dueAfterSeconds: number | null): Promise<'begun' | 'not_due' | 'running'>;
+  /** Prolongs this replica's claim; false where it has lapsed and somebody else may be at it. */
+  keepReconciliation(): Promise<boolean>;
+  /** Gives the claim up and, where there is a result, keeps it for all replicas. */
+  endReconciliation(result: Json | null): Promise<void>;
+  lastReconciliation(): Promise<LastReconciliation | null>;
+  /**
+   * Leases that are not closed (`minting`, `active`, `revoking`, `revoked`), page by page. One that
+   * moves meanwhile is on one page at least unless it is closed by then.
+   */
+  openLeases(limit: number, cursor: string | null): Promise<Page<OpenLease>>;
+  /** In any state; names that no lease has are left out. */
+  leasesByName(credentialNames: readonly string[]): Promise<readonly Lease[]>;
+  /** In any state, of those that were opened within these instants. */
+  leasesByBackendId(
+    backendLeaseIds: readonly string[],
+    opened: { readonly from: Date; readonly until: Date },
+  ): Promise<readonly Lease[]>;
+  /** Writes audit events of what was found; a repetition with the same id changes nothing. */
+  recordEvents(events: readonly NewAuditEvent[]): Promise<void>;
 
   // Reading.
   lease(id: string): Promise<Lease | null>;

@@ -18,6 +18,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 5, file: '0005_idempotency.sql', minReader: 2 },
   // A broker that does not look at quarantine must not grant anything beside one that does.
   { version: 6, file: '0006_stops.sql', minReader: 6 },
+  { version: 7, file: '0007_reconciliation.sql', minReader: 2 },
 ];
 
 /** The schema that this code was written for. */

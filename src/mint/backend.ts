@@ -49,12 +49,25 @@ export type Minter = {
 /** A lease below one of our mounts, as OpenBao lists it. */
 export type BackendLease = { readonly id: string };
 
+/** What OpenBao says of one lease, by its own clock. */
+export type BackendLeaseFacts = {
+  readonly issuedAt: Date;
+  /** Seconds since its making; for one that is past its end, its whole life. */
+  readonly ageSeconds: number;
+  /** Past its end: OpenBao is ending it, or has failed to. */
+  readonly expired: boolean;
+};
+
 /** The reaper's identity in OpenBao: ends leases and looks them up; cannot mint. */
 export type Reaper = {
   /** Revokes with `sync: true`. A lease that is gone already is a success. */
   revoke(backendLeaseId: string): Promise<Result<'revoked', Failure>>;
   /** True while OpenBao knows the lease. */
   knows(backendLeaseId: string): Promise<Result<boolean, Failure>>;
+  /** The same with what OpenBao says of it; null where it knows no such lease. */
+  lookUp(backendLeaseId: string): Promise<Result<BackendLeaseFacts | null, Failure>>;
+  /** Roles below `<mount>/creds/` that have leases, whoever made them. */
+  roles(mount: string): Promise<Result<readonly string[], Failure>>;
   /** Lease ids below `<mount>/creds/<role>/`. */
   list(mount: string, role: string): Promise<Result<readonly BackendLease[], Failure>>;
 };
@@ -66,4 +79,8 @@ export type BackendHealth = {
   /** OpenBao's clock in whole seconds, rounded down; absent where it did not answer. */
   readonly clock?: Date;
 };
-export type BackendProbe = { health(): Promise<BackendHealth> };
+export type BackendProbe = {
+  health(): Promise<BackendHealth>;
+  /** True where the node that answers is the active one: a standby's reads may be stale. */
+  isActive(): Promise<boolean>;
+};

@@ -31,7 +31,9 @@ export const ORDINARY: CallBounds = {
 export const REVOKE: CallBounds = { ...ORDINARY, replyMs: 20_000 };
 
 /** A lease id's last part is 27 bytes in JSON; OpenBao advises at most 256,000 leases. */
-export const LIST: CallBounds = { ...ORDINARY, replyMs: 30_000, maxBytes: 16 * MIB };
+const LIST_BYTES = 16 * 1024 * 1024;
+
+export const LIST: CallBounds = { ...ORDINARY, replyMs: 30_000, maxBytes: LIST_BYTES };
 
 /** For readiness, which itself is asked with a time-out of a few seconds. */
 export const HEALTH: CallBounds = {

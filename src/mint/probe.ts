@@ -15,13 +15,23 @@ export function openProbe(parts: {
   readonly port: VaultPort;
   readonly sessions: readonly Session[];
 }): BackendProbe {
+  const ask = () => parts.port.read(HEALTH_PATH, { token: null, bounds: HEALTH });
   return {
     health: async () =>
       healthOf(
-        await parts.port.read(HEALTH_PATH, { token: null, bounds: HEALTH }),
+        await ask(),
         parts.sessions.every((session) => session.isLoggedIn()),
       ),
+    isActive: async () => {
+      const result = await ask();
+      const reply = result.ok ? HealthReply.safeParse(result.value) : undefined;
+      return reply?.success === true && reply.data.initialized && isServing(reply.data);
+    },
   };
+}
+
+function isServing({ sealed, standby }: HealthReply): boolean {
+  return !sealed && !standby;
 }
 
 /** Reads the answer to `HEALTH_PATH`. */

@@ -4,10 +4,10 @@ import type { Log } from '../foundation/log.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import { withSpan } from '../foundation/tracing.ts';
-import type { BackendLease, Reaper } from './backend.ts';
+import type { BackendLease, BackendLeaseFacts, Reaper } from './backend.ts';
 import { backendFailure } from './backend-failure.ts';
 import { LIST, REVOKE } from './call-bounds.ts';
-import { ListReply } from './replies.ts';
+import { LeaseLookupReply, ListReply } from './replies.ts';
 import type { Session } from './session.ts';
 import type { VaultHttpError } from './vault-http-error.ts';
 import type { VaultPort } from './vault-port.ts';
@@ -30,7 +30,12 @@ export function openReaper(parts: Parts): Reaper {
       underWay.set(id, started);
       return started;
     },
-    knows: (id) => knows(parts, id),
+    knows: async (id) => {
+      const found = await lookUp(parts, id);
+      return found.ok ? succeed(found.value !== null) : found;
+    },
+    lookUp: (id) => lookUp(parts, id),
+    roles: (mount) => roles(parts, mount),
     list: (mount, role) => list(parts, mount, role),
   };
 }
@@ -52,22 +57,54 @@ async function revoke(
   return notDone(log, result.failure, { lease: id });
 }
 
-async function knows({ port, session, log }: Parts, id: string): Promise<Result<boolean, Failure>> {
+async function lookUp(
+  { port, session, log }: Parts,
+  id: string,
+): Promise<Result<BackendLeaseFacts | null, Failure>> {
   const result = await session.call((token) =>
     port.write('sys/leases/lookup', { lease_id: id }, { token }),
   );
-  if (result.ok) return succeed(true);
-  const { status, errors } = result.failure;
-  if (status === 400 && errors?.includes(NO_LEASE) === true) return succeed(false);
-  return notDone(log, result.failure, { lease: id });
+  if (!result.ok) {
+    const { status, errors } = result.failure;
+    if (status === 400 && errors?.includes(NO_LEASE) === true) return succeed(null);
+    return notDone(log, result.failure, { lease: id });
+  }
+  const reply = LeaseLookupReply.safeParse(result.value);
+  if (!reply.success) {
+    return fail(failure('backend_unreachable', "the backend's word on a lease is not understood"));
+  }
+  return succeed(factsOf(reply.data.data));
+}
+
+function factsOf(data: LeaseLookupReply['data']): BackendLeaseFacts {
+  const issuedAt = new Date(data.issue_time);
+  // What is left, taken from its end, is now by the clock that made both.
+  const now = Date.parse(data.expire_time) - data.ttl * 1000;
+  return { issuedAt, ageSeconds: (now - issuedAt.getTime()) / 1000, expired: data.ttl <= 0 };
+}
+
+async function roles(parts: Parts, mount: string): Promise<Result<readonly string[], Failure>> {
+  const names = await listBelow(parts, `${mount}/creds/`);
+  if (!names.ok) return names;
+  return succeed(names.value.filter((name) => name.endsWith('/')).map((name) => name.slice(0, -1)));
 }
 
 async function list(
-  { port, session, log }: Parts,
+  parts: Parts,
   mount: string,
   role: string,
 ): Promise<Result<readonly BackendLease[], Failure>> {
   const prefix = `${mount}/creds/${role}/`;
+  const names = await listBelow(parts, prefix);
+  if (!names.ok) return names;
+  return succeed(names.value.map((name) => ({ id: `${prefix}${name}` })));
+}
+
+/** OpenBao answers all at once; `LIST` bounds how much that may be. */
+async function listBelow(
+  { port, session, log }: Parts,
+  prefix: string,
+): Promise<Result<readonly string[], Failure>> {
   const result = await session.call((token) =>
     port.list(`sys/leases/lookup/${prefix}`, { token, bounds: LIST }),
   );
@@ -81,7 +118,7 @@ async function list(
   if (!reply.success) {
     return fail(failure('backend_unreachable', "the backend's list of leases is not understood"));
   }
-  return succeed(reply.data.data.keys.map((key) => ({ id: `${prefix}${key}` })));
+  return succeed(reply.data.data.keys);
 }
 
 function notDone(

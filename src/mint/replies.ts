@@ -29,6 +29,17 @@ export const LookupSelfReply = z.object({
 
 export const ListReply = z.object({ data: z.object({ keys: z.array(z.string()) }) });
 
+/** Instants and seconds are OpenBao's own clock; `ttl` is what is left, 0 for one past its end. */
+export const LeaseLookupReply = z.object({
+  data: z.object({
+    issue_time: z.iso.datetime({ offset: true }),
+    expire_time: z.iso.datetime({ offset: true }),
+    ttl: z.number(),
+  }),
+});
+
+export type LeaseLookupReply = z.infer<typeof LeaseLookupReply>;
+
 export const HealthReply = z.object({
   initialized: z.boolean(),
   sealed: z.boolean(),

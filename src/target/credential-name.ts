@@ -59,6 +59,11 @@ export function namePattern(installation: string): string {
   return `\\Am${installation}-${LEASE}-${DEADLINE}\\Z`;
 }
 
+/** The same for names of every installation. */
+export function anyNamePattern(): string {
+  return `\\Am${SYMBOL}{4}-${LEASE}-${DEADLINE}\\Z`;
+}
+
 function encodeUuid(uuid: string): string {
   let rest = BigInt(`0x${uuid.replaceAll('-', '')}`);
   let text = '';

@@ -75,4 +75,6 @@ export type Look = {
 export type Prover = {
   /** Rejects when the target is out of reach. */
   look(suspects: readonly Suspect[]): Promise<readonly Look[]>;
+  /** Roles with a name of our form but of another installation: seen, never touched. */
+  strangers(limit: number): Promise<readonly string[]>;
 };

@@ -46,6 +46,8 @@ describe('a sound catalogue', () => {
       endings_per_target: 4,
       not_dead_alarm_seconds: 10,
       not_settled_alarm_seconds: 300,
+      reconcile_every_seconds: 300,
+      orphan_grace_seconds: 150,
     });
   });
 

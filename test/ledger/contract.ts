@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { failure } from '../../src/foundation/failure.ts';
 import { fail } from '../../src/foundation/result.ts';
 import { CursorInvalid } from '../../src/ledger/ledger.ts';
-import type { Ledger } from '../../src/ledger/ledger.ts';
+import type { Ledger, OpenLease, Page } from '../../src/ledger/ledger.ts';
 import { stoppingContract } from './stopping-contract.ts';
 import {
   active,
@@ -938,6 +938,103 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       await world.shiftClock(100);
       expect((await first.now()).getTime() - before.getTime()).toBeGreaterThanOrEqual(100_000);
       await world.shiftClock(0);
+    });
+  });
+
+  describe('reconciling', () => {
+    const HOUR = 3600;
+
+    test('one at a time, of all replicas; its claim lapses unless it is kept', async () => {
+      expect(await first.beginReconciliation(HOUR)).toBe('begun');
+      expect(await second.beginReconciliation(HOUR)).toBe('running');
+      expect(await second.beginReconciliation(null)).toBe('running');
+      expect(await second.keepReconciliation()).toBe(false);
+      expect(await first.keepReconciliation()).toBe(true);
+      await world.shiftClock(60);
+      expect(await first.keepReconciliation()).toBe(false);
+      // The first one never ended, so that another is due at once.
+      expect(await second.beginReconciliation(HOUR)).toBe('begun');
+      await first.endReconciliation({ of: 'the one that lost its claim' });
+      expect(await first.lastReconciliation()).toBeNull();
+      await second.endReconciliation({ before: { b: 2, a: 1 } });
+      const last = await first.lastReconciliation();
+      expect(last?.result).toEqual({ before: { a: 1, b: 2 } });
+      expect(last?.endedAt.getTime()).toBeGreaterThan((await first.now()).getTime() - 5000);
+      expect(await first.beginReconciliation(HOUR)).toBe('not_due');
+      expect(await first.beginReconciliation(null)).toBe('begun');
+      await first.endReconciliation(null);
+      expect((await second.lastReconciliation())?.result).toEqual({ before: { a: 1, b: 2 } });
+      expect(await second.beginReconciliation(HOUR)).toBe('begun');
+      await second.endReconciliation({});
+      await world.shiftClock(60 + HOUR);
+      expect(await first.beginReconciliation(HOUR)).toBe('begun');
+      await first.endReconciliation({});
+      await world.shiftClock(0);
+    });
+
+    test('what is not closed is on some page, and what is closed on none', async () => {
+      const one = agent();
+      const minting = await open(first, { agent: one, identifier: 'r-1' });
+      const living = await active(first, { agent: one, identifier: 'r-2' });
+      const dead = await active(first, { agent: one, identifier: 'r-3' });
+      const closed = await active(first, { agent: one, identifier: 'r-4' });
+      for (const { id } of [dead, closed]) {
+        await first.endLease({ leaseId: id, cause: 'operator', reason: null, by: 'x' });
+        await first.recordDeaths([death(id)]);
+      }
+      await first.recordSettled([closed.id], 'note');
+      const found = new Map<string, OpenLease>();
+      let cursor: string | null = null;
+      do {
+        const page: Page<OpenLease> = await second.openLeases(2, cursor);
+        expect(page.items.length).toBeLessThanOrEqual(2);
+        for (const lease of page.items) found.set(lease.id, lease);
+        ({ cursor } = page);
+      } while (cursor !== null);
+      expect(found.get(minting.lease.id)?.state).toBe('minting');
+      expect(found.get(dead.id)?.state).toBe('revoked');
+      expect(found.has(closed.id)).toBe(false);
+      const { target, mount, role } = living.snapshot;
+      const { id, state, credentialName, backendLeaseId, mintOutcome } = living;
+      expect(found.get(id)).toEqual({
+        ...{ id, state, credentialName, backendLeaseId, mintOutcome },
+        ...{ createdAt: living.createdAt, activatedAt: living.activatedAt, target, mount, role },
+      });
+    });
+
+    test('leases by name and by the id of the backend, in any state', async () => {
+      const living = await active(first, { identifier: 'r-5' });
+      const { lease: minting } = await open(first, { identifier: 'r-6' });
+      const names = [living.credentialName, 'nobody', minting.credentialName];
+      expect((await second.leasesByName(names)).map(({ id }) => id).sort()).toEqual(
+        [living.id, minting.id].sort(),
+      );
+      expect(await second.leasesByName([])).toEqual([]);
+      const ids = [living.backendLeaseId ?? '', 'mayfly-database/creds/orders-read/none'];
+      const around = {
+        from: inSeconds(living.createdAt, -5),
+        until: inSeconds(living.createdAt, 5),
+      };
+      expect(await second.leasesByBackendId(ids, around)).toEqual([living]);
+      const before = {
+        from: inSeconds(living.createdAt, -9),
+        until: inSeconds(living.createdAt, -5),
+      };
+      expect(await second.leasesByBackendId(ids, before)).toEqual([]);
+    });
+
+    test('events of what was found, however often they are written', async () => {
+      const taskId = ids.uuid();
+      const event = (name: string) => ({
+        ...{ id: ids.uuid(), kind: 'orphan.found', agentId: null, taskId, leaseId: null },
+        body: { name },
+      });
+      const both = [event('a'), event('b')];
+      await first.recordEvents(both);
+      await second.recordEvents(both);
+      await first.recordEvents([]);
+      const bodies = (await first.events({ taskId })).map(({ body }) => body).sort();
+      expect(bodies).toEqual(['{"name":"a"}', '{"name":"b"}']);
     });
   });
 

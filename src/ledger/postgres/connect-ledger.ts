@@ -28,6 +28,7 @@ import { ledgerPool } from './ledger-pool.ts';
 import { listLeases } from './list-leases.ts';
 import { listTasks } from './list-tasks.ts';
 import { openLease } from './open-lease.ts';
+import { openLeases } from './open-leases.ts';
 import {
   findLease,
   readEvents,
@@ -38,11 +39,19 @@ import {
 } from './read-records.ts';
 import { recordDeaths } from './record-deaths.ts';
 import { recordDenial } from './record-denial.ts';
+import { recordEvents } from './record-events.ts';
+import { leasesByBackendId, leasesByName } from './find-leases.ts';
 import { recordLate } from './record-late.ts';
 import { recordMint } from './record-mint.ts';
 import { recordResidue } from './record-residue.ts';
 import { recordResurrected } from './record-resurrected.ts';
 import { recordSettled } from './record-settled.ts';
+import {
+  beginReconciliation,
+  endReconciliation,
+  keepReconciliation,
+  lastReconciliation,
+} from './reconciliation-claim.ts';
 import { releaseClaims } from './release-claims.ts';
 import { repeatsOf } from './repeats-of.ts';
 import { beginStop, endStop, exchangesUnderWay, readStops } from './stops.ts';
@@ -108,6 +117,14 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     agents: () => readAgents(ledger),
     agent: (id) => readAgent(ledger, id),
     quarantinedNotFenced: () => quarantinedNotFenced(ledger),
+    beginReconciliation: (seconds) => beginReconciliation(ledger, seconds),
+    keepReconciliation: () => keepReconciliation(ledger),
+    endReconciliation: (result) => endReconciliation(ledger, result),
+    lastReconciliation: () => lastReconciliation(ledger),
+    openLeases: (limit, cursor) => openLeases(ledger, limit, cursor),
+    leasesByName: (names) => leasesByName(ledger, names),
+    leasesByBackendId: (ids, opened) => leasesByBackendId(ledger, ids, opened),
+    recordEvents: (events) => recordEvents(ledger, events),
     lease: (id) => readLease(ledger, id),
     leaseByName: (name) => findLease(ledger, 'credential_name', name),
     leaseByCredential: (sha256) => findLease(ledger, 'credential_sha256', sha256),

@@ -32,7 +32,7 @@ export async function connectTarget(
   const prover = await openConnections(config, config.prover, maxConnections, clock, log);
   return {
     guard: postgresGuard(guard, installation, maxConnections, config.expectedServer),
-    prover: postgresProver(prover, maxConnections),
+    prover: postgresProver(prover, installation, maxConnections),
     async close() {
       await Promise.all([guard.close(), prover.close()]);
     },

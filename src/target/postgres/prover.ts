@@ -1,6 +1,8 @@
+import { anyNamePattern, namePattern } from '../credential-name.ts';
 import type { Look, Prover, Suspect } from '../target-access.ts';
 import { joinCalls } from './ending-queue.ts';
 import { serverExpression } from './finish-routine.ts';
+import { quoteLiteral } from './quoting.ts';
 import type { WarmConnections } from './warm-connections.ts';
 
 /** Suspects in one look. */
@@ -43,8 +45,19 @@ const LOOK = {
     from asked a order by a.place`,
 };
 
+const STRANGERS = {
+  name: 'strangers',
+  text: `select rolname::text as name from pg_roles
+    where rolname ~ ${quoteLiteral(anyNamePattern())} and rolname !~ $1 order by rolname limit $2`,
+};
+
 /** The prover over its login's connections; looks are joined while all of them are busy. */
-export function postgresProver(connections: WarmConnections, lanes: number): Prover {
+export function postgresProver(
+  connections: WarmConnections,
+  installation: string,
+  lanes: number,
+): Prover {
+  const own = namePattern(installation);
   const run = async (suspects: readonly Suspect[]): Promise<readonly Look[]> => {
     const rows = await connections.ask<LookRow>(LOOK, [
       suspects.map(({ name }) => name),
@@ -67,5 +80,11 @@ export function postgresProver(connections: WarmConnections, lanes: number): Pro
     joinsRunning: false,
     run,
   });
-  return { look: (suspects) => queue.ask(suspects) };
+  return {
+    look: (suspects) => queue.ask(suspects),
+    async strangers(limit) {
+      const rows = await connections.ask<{ name: string }>(STRANGERS, [own, limit]);
+      return rows.map(({ name }) => name);
+    },
+  };
 }

@@ -1,3 +1,4 @@
+import type { Reconciliation } from '../../../src/broker/reconciliation.ts';
 import type { AgentView, ExchangeGrant } from '../../../src/broker/broker.ts';
 import { SecretText } from '../../../src/foundation/secret-text.ts';
 import type { AgentCaller, OperatorCaller } from '../../../src/identity/principal.ts';
@@ -169,4 +170,29 @@ export const operatorCaller: OperatorCaller = {
   name: 'staff|ops@example.org',
   permissions: new Set(['leases.read', 'leases.revoke', 'tasks.read', 'tasks.revoke']),
   token: { ...verified, issuer: 'staff', use: 'operator' },
+};
+
+export const reconciliation: Reconciliation = {
+  dryRun: true,
+  begunAt: new Date('2026-11-22T10:00:00.000Z'),
+  seconds: 0.25,
+  complete: true,
+  before: { backend_lease_unknown: 1, lease_missing_in_backend: 0, user_without_lease: 0 },
+  after: { backend_lease_unknown: 1, lease_missing_in_backend: 0, user_without_lease: 0 },
+  withinGrace: 0,
+  settled: 0,
+  lookedAt: { backendLeases: 1, openLeases: 0, users: 0 },
+  findings: [
+    {
+      kind: 'backend_lease_unknown',
+      place: 'mayfly-orders/creds/orders-read',
+      name: 'mayfly-orders/creds/orders-read/XoHY1W4bUca5CDWkfcm2wT9v',
+      leaseId: null,
+      outcome: 'would_end',
+      detail: 'the ledger does not know it',
+    },
+  ],
+  findingsLeftOut: 0,
+  strangers: { users: 0, names: [] },
+  problems: [],
 };

@@ -14,6 +14,7 @@ import {
   grant,
   lease,
   operatorCaller,
+  reconciliation,
   task,
 } from './examples.ts';
 
@@ -60,6 +61,9 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
       ),
     sweep: () => Promise.reject(new Error('not part of the wire')),
     counts: () => Promise.reject(new Error('not part of the wire')),
+    reconcile: () => Promise.resolve(succeed(reconciliation)),
+    reconcileWhenDue: () => Promise.reject(new Error('not part of the wire')),
+    lastReconciliation: () => Promise.reject(new Error('not part of the wire')),
     readiness: () =>
       Promise.resolve({
         ready: true,
