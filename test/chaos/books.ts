@@ -18,6 +18,8 @@ export type Comparison = {
   readonly atKill: number;
   readonly before: Difference;
   readonly after: Difference;
+  /** Of what was planted for a reconciliation to find: still there before. */
+  readonly planted: number;
   /** Rows that are on their way, by state, before. */
   readonly open: Readonly<Record<string, number>>;
   /** Open at the end, with the reason that the ledger gives, and without one. */
@@ -30,6 +32,7 @@ export type Comparison = {
 };
 
 const POLL_MS = 500;
+const RECONCILE_EVERY_MS = 5_000;
 
 /** Looks between two lines about them. */
 const TELL_EVERY = 20;
@@ -52,13 +55,19 @@ export async function compareBooks(
   await sleep(SETTLE_MS);
   const first = await firstLook(oracle);
   let last = first;
+  const [steady] = stage.replicas;
+  const reconciled = steady && until === 'books' ? reconcileUntil(stage, steady.url) : undefined;
   for (let turn = 0; !isClean(last, until) && Date.now() - begun < booksMs; turn += 1) {
     if (turn % TELL_EVERY === 0) stage.say(`comparing: ${summary(last)}`);
     await sleep(POLL_MS);
     last = await readBooks(oracle).catch(() => last);
   }
   const seconds = (Date.now() - begun) / 1000;
-  const { usersUnknown, leasesUnknown, withoutUser, withoutLease } = differenceOf(last);
+  await reconciled?.stop();
+  const { usersUnknown, leasesUnknown, withoutUser, withoutLease } = differenceOf(
+    last,
+    NOTHING_PLANTED,
+  );
   const blame = (what: string, n: number, names: readonly string[]) => {
     if (n > 0) record.violate(what, `${n} after kill ${atKill}: ${names.slice(0, 5).join(', ')}`);
   };
@@ -77,7 +86,8 @@ export async function compareBooks(
   }
   return {
     atKill,
-    before: differenceOf(first),
+    before: differenceOf(first, stage.watch),
+    planted: plantedIn(first, stage.watch),
     after: { usersUnknown, leasesUnknown, withoutUser, withoutLease },
     open: byState(first.rows),
     waiting: open.length - stuck.length,
@@ -92,6 +102,24 @@ type Books = {
   readonly rows: readonly LedgerRow[];
   readonly backend: readonly string[];
 };
+
+/** Reconciles by hand, again and again, as an operator would until nothing is left. */
+function reconcileUntil({ lives }: Stage, at: string): { stop(): Promise<void> } {
+  let stopped = false;
+  const running = (async () => {
+    while (!stopped) {
+      await lives.reconcile(at);
+      for (let wait = 0; wait < RECONCILE_EVERY_MS && !stopped; wait += POLL_MS)
+        await sleep(POLL_MS);
+    }
+  })();
+  return {
+    stop: async () => {
+      stopped = true;
+      await running;
+    },
+  };
+}
 
 /** What the ledger says of these names, for whoever reads the report. */
 async function explained(
@@ -152,15 +180,32 @@ function isClean({ roles, rows, backend }: Books, until: 'books' | 'users'): boo
   );
 }
 
-function differenceOf({ roles, rows, backend }: Books): Difference {
+type Planted = Pick<Stage['watch'], 'planted' | 'plantedLeases' | 'bereft'>;
+
+const NOTHING_PLANTED: Planted = {
+  planted: new Set(),
+  plantedLeases: new Set(),
+  bereft: new Set(),
+};
+
+function plantedIn({ roles, backend, rows }: Books, planted: Planted): number {
+  return (
+    roles.filter(({ name }) => planted.planted.has(name)).length +
+    backend.filter((id) => planted.plantedLeases.has(id)).length +
+    rows.filter(({ name, state }) => state === 'active' && planted.bereft.has(name)).length
+  );
+}
+
+/** What was planted is counted apart: no broker's death has made it. */
+function differenceOf({ roles, rows, backend }: Books, planted: Planted): Difference {
   const known = new Set(rows.map(({ name }) => name));
   const ids = new Set(rows.map(({ backendLeaseId }) => backendLeaseId));
   const users = new Set(roles.map(({ name }) => name));
   const leases = new Set(backend);
-  const active = rows.filter(({ state }) => state === 'active');
+  const active = rows.filter(({ state, name }) => state === 'active' && !planted.bereft.has(name));
   return {
-    usersUnknown: roles.filter(({ name }) => !known.has(name)).length,
-    leasesUnknown: backend.filter((id) => !ids.has(id)).length,
+    usersUnknown: roles.filter(({ name }) => !known.has(name) && !planted.planted.has(name)).length,
+    leasesUnknown: backend.filter((id) => !ids.has(id) && !planted.plantedLeases.has(id)).length,
     withoutUser: active.filter(({ name }) => !users.has(name)).length,
     withoutLease: active.filter(({ backendLeaseId: id }) => id === null || !leases.has(id)).length,
   };

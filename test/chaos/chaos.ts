@@ -8,9 +8,9 @@ import { agents } from './lives.ts';
 import type { Ttl } from './lives.ts';
 import { openOracle } from './oracle.ts';
 import { openPlace } from './place.ts';
-import { preparePlants, pullPlants } from './plants.ts';
+import { plantBackendLease, plantMissing, preparePlants, pullPlants } from './plants.ts';
 import { seeded, sleep } from './random.ts';
-import { POINTS } from './recipes.ts';
+import { POINTS, RECONCILES } from './recipes.ts';
 import { openRecord } from './record.ts';
 import type { Violation } from './record.ts';
 import { openReplica } from './replica.ts';
@@ -81,6 +81,9 @@ const OPERATIONS = [
 
 /** Milliseconds between two strikes at random moments. */
 export const STRIKE_EVERY_MS: readonly [number, number] = [3_000, 8_000];
+
+/** Milliseconds between two things that a reconciliation is to find. */
+const ORPHAN_EVERY_MS = 2_000;
 
 /** How long the longest token lives that was made meanwhile, and some more. */
 export const BOOKS_MS = 150_000;
@@ -184,6 +187,14 @@ async function oneStretch(stage: Stage, options: ChaosOptions, over: () => boole
         await sleep(stage.random.between(...PAUSE_MS));
       }
     }),
+    (async () => {
+      // What a reconciliation finds must be old by then, so it is planted all the time.
+      const plants = RECONCILES && options.until === 'books';
+      for (let turn = 0; plants && goesOn(); turn += 1) {
+        await (turn % 2 === 0 ? plantBackendLease : plantMissing)(stage).catch(() => undefined);
+        await sleep(ORPHAN_EVERY_MS);
+      }
+    })(),
     (async () => {
       while (goesOn()) {
         await sleep(stage.random.between(...options.strikeEveryMs));

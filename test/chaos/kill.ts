@@ -1,7 +1,7 @@
 import { sleep } from './random.ts';
 import { recipeFor } from './recipes.ts';
 import type { Recipe } from './recipes.ts';
-import { plantResidue, plantRisen } from './plants.ts';
+import { plantEarlyRisen, plantResidue, plantRisen, plantStranger } from './plants.ts';
 import type { Replica } from './replica.ts';
 import { someBroker } from './stage.ts';
 import type { Stage } from './stage.ts';
@@ -22,6 +22,7 @@ const FROZEN_MS: readonly (readonly [number, number])[] = [
 ];
 
 const POLL_MS = 50;
+const PLANT_EVERY_MS = 2_000;
 
 /** Milliseconds after an orderly stop was asked for; a broker that takes longer is killed. */
 const TERM_AFTER_MS = 400;
@@ -67,9 +68,12 @@ async function bring(stage: Stage, replica: Replica, recipe: Recipe, point: stri
   if (recipe.stop) setTimeout(() => replica.signal('SIGTERM'), TERM_AFTER_MS);
   let plantedAt = 0;
   while (goesOn()) {
-    if (recipe.plant === 'risen' && Date.now() - plantedAt > 2_000) {
+    if (Date.now() - plantedAt > PLANT_EVERY_MS) {
       plantedAt = Date.now();
-      await plantRisen(stage).catch(() => undefined);
+      if (recipe.plant === 'risen') await plantRisen(stage).catch(() => undefined);
+      if (recipe.plant === 'orphans') {
+        await Promise.allSettled([plantStranger(stage), plantEarlyRisen(stage)]);
+      }
     }
     await Promise.race([replica.exited(), sleep(POLL_MS)]);
     frozen = (await replica.reached())?.point === point;

@@ -21,13 +21,18 @@ export type Lives = {
   live(operation: Operation, doors: Doors): Promise<Handed | undefined>;
   /** Ends the task of a credential, as its agent would. */
   complete(handed: Handed, at: string): Promise<void>;
+  reconcile(at: string): Promise<Answer>;
   close(): Promise<void>;
 };
 
 const CALL_MS = 15_000;
+const RECONCILE_MS = 30_000;
 
 /** Workload tokens live five minutes. */
 const TOKEN_MS = 120_000;
+
+/** Long enough that a reconciliation calls it old. */
+const LINGER_SECONDS = 60;
 
 /** Sessions that holders keep open at a time. */
 const SESSIONS_MAX = 20;
@@ -67,6 +72,16 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
       ttl: seconds,
     });
     return call(`${at}/exchange`, { form, timeoutMs: CALL_MS });
+  }
+
+  async function reconcile(at: string): Promise<Answer> {
+    const token = await operator();
+    const common = { token, json: {}, timeoutMs: RECONCILE_MS };
+    const answer = await call(`${at}/v1/reconciliations`, common);
+    record.answered('reconcile', answer.status);
+    // Only one at a time: another is at it.
+    if (answer.status === 409 || answer.status === 503) await sleep(500);
+    return answer;
   }
 
   async function take(at: string, seconds: number): Promise<Handed | undefined> {
@@ -178,14 +193,18 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
   async function live(operation: Operation, doors: Doors): Promise<Handed | undefined> {
     if (operation === 'denied') return void (await denied(doors.exchangeAt));
     if (operation === 'quarantine') return void (await quarantine(doors));
+    if (operation === 'reconcile') return void (await reconcile(doors.endAt));
     if (operation === 'retry') return void (await retry(doors.endAt));
     if (operation === 'give_up') {
       // At any point of the exchange: its answer is lost, and what it made must go.
       await exchange(doors.endAt, random.between(...ttl.abandoned), random.between(2, 40));
       return undefined;
     }
-    const abandons = operation === 'abandon';
-    const seconds = random.between(...(abandons ? ttl.abandoned : ttl.ended));
+    const lingers = operation === 'linger';
+    const abandons = operation === 'abandon' || lingers;
+    const seconds = lingers
+      ? LINGER_SECONDS
+      : random.between(...(abandons ? ttl.abandoned : ttl.ended));
     const handed = await take(doors.exchangeAt, seconds);
     if (!handed) return undefined;
     const session = await use(handed);
@@ -197,6 +216,7 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
 
   return {
     live,
+    reconcile,
     complete: (handed, at) => end('complete', handed, undefined, at),
     close: async () => {
       await Promise.all([...sessions].map((session) => session.end().catch(() => undefined)));

@@ -37,6 +37,13 @@ export type Oracle = {
   unheardOf(names: readonly string[]): Promise<readonly string[]>;
   leasesOpened(): Promise<number>;
   backendLeases(): Promise<readonly string[]>;
+  /** One call to OpenBao as its administrator, or with another token. */
+  backend(
+    method: string,
+    path: string,
+    body?: object | null,
+    token?: string,
+  ): Promise<Readonly<Record<string, unknown>>>;
   /** As superuser of the target, for what is planted there. */
   sql(database: string, text: string): Promise<void>;
   ledger<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
@@ -99,6 +106,7 @@ export function openOracle(world: World): Oracle {
       return rows[0]?.n ?? 0;
     },
     backendLeases: () => listLeases(world),
+    backend: (...asked) => askBackend(world, ...asked),
     async sql(database, text) {
       const url = new URL(world.admin.targetUrl.reveal());
       url.pathname = `/${database}`;
@@ -121,6 +129,24 @@ export function openOracle(world: World): Oracle {
       await Promise.all([ledger.end(), target.end()]);
     },
   };
+}
+
+async function askBackend(
+  world: World,
+  method: string,
+  path: string,
+  body: object | null = null,
+  token?: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const bearer = token ?? (await world.admin.backendToken()).reveal();
+  const answer = await fetch(`${world.backend.address}/v1/${path}`, {
+    method,
+    headers: { 'x-vault-token': bearer },
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    ...(body === null ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  return text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
 }
 
 /** OpenBao's own list, over HTTP, as its administrator. */

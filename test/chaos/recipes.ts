@@ -9,7 +9,9 @@ export type Operation =
   | 'give_up'
   | 'denied'
   | 'retry'
-  | 'quarantine';
+  | 'quarantine'
+  | 'reconcile'
+  | 'linger';
 
 /** How a broker is brought to one fail point. */
 export type Recipe = {
@@ -20,7 +22,7 @@ export type Recipe = {
   /** Whose exchange and whose ending go to the armed broker. */
   readonly at: 'exchange' | 'ending';
   /** Something at the target that only an administrator can do. */
-  readonly plant?: 'residue' | 'risen';
+  readonly plant?: 'residue' | 'risen' | 'orphans';
   /** A polite end is what leads there. */
   readonly stop?: true;
   /** Seconds until it counts as not reached. */
@@ -28,6 +30,8 @@ export type Recipe = {
 };
 
 export const POINTS: readonly string[] = FAIL_POINTS;
+
+export const RECONCILES: boolean = POINTS.some((point) => point.startsWith('reconcile.'));
 
 /** Steps of an ending; within an exchange they follow only where something went wrong. */
 const ENDING = /^(guard_end|prover_look|reaper_revoke|record_deaths|record_settled|end_lease)$/;
@@ -53,6 +57,14 @@ export function recipeFor(point: string): Recipe {
       return { first: [], ask: [], at: 'ending', stop: true, patience: 12 };
     case 'sweep':
       return sweepRecipe(step);
+    case 'reconcile':
+      return {
+        first: lateFirst(useCase, step),
+        ask: ['reconcile'],
+        at: 'ending',
+        plant: 'orphans',
+        patience: 40,
+      };
     default:
       return { first: [], ask: [], at: 'ending', patience: 12 };
   }

@@ -37,6 +37,7 @@ export function renderReport(report: ChaosReport): string {
       'active without user or lease, before / after',
       `${worst((one) => one.before.withoutUser + one.before.withoutLease)} / ${worst((one) => one.after.withoutUser + one.after.withoutLease)} (worst)`,
     ],
+    ['planted for the reconciler, left before', worst((one) => one.planted)],
     ['leases stuck without a reason', worst((one) => one.stuck)],
     ['seconds until the books were clean', worst((one) => one.seconds).toFixed(0)],
     [

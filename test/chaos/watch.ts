@@ -23,6 +23,10 @@ export type Watch = {
   looks(): number;
   /** Names that a test planted: they are no work of a broker. */
   readonly planted: Set<string>;
+  /** Leases of OpenBao that a test planted there. */
+  readonly plantedLeases: Set<string>;
+  /** Names whose lease a test took away in OpenBao. */
+  readonly bereft: Set<string>;
   /** Says that the target, or every broker, is out of reach from now until the returned call. */
   outage(): () => void;
   stop(): Promise<void>;
@@ -109,6 +113,8 @@ export function startWatch(oracle: Oracle, record: RunRecord): Watch {
   return {
     longest,
     planted,
+    plantedLeases: new Set(),
+    bereft: new Set(),
     looks: () => looks,
     outage: () => {
       const outage: Outage = { from: Date.now(), to: Number.POSITIVE_INFINITY };
