@@ -121,6 +121,16 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
     record.answered('release', released.status);
   }
 
+  /** Ends all that one agent has, by a selector. */
+  async function revokeSelected({ exchangeAt, endAt }: Doors): Promise<void> {
+    const mine = keep(await writerExchange(exchangeAt, 'orders-read', 20));
+    const json = { selector: { agent: 'report-writer' }, reason: 'chaos' };
+    const common = { token: await operator(), json, timeoutMs: CALL_MS, waitSeconds: 5 };
+    const { status } = await call(`${endAt}/v1/revocations`, common);
+    record.answered('revoke selected', status);
+    if (mine && status === 200) await mustBeDead(mine, undefined);
+  }
+
   /** An operator has something tried again: mostly what cannot be dropped yet. */
   async function retry(at: string): Promise<void> {
     const some = record.pinned.length > 0 ? record.pinned : record.handed.slice(-200);
@@ -193,6 +203,7 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
   async function live(operation: Operation, doors: Doors): Promise<Handed | undefined> {
     if (operation === 'denied') return void (await denied(doors.exchangeAt));
     if (operation === 'quarantine') return void (await quarantine(doors));
+    if (operation === 'revoke_selected') return void (await revokeSelected(doors));
     if (operation === 'reconcile') return void (await reconcile(doors.endAt));
     if (operation === 'retry') return void (await retry(doors.endAt));
     if (operation === 'give_up') {

@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startWorld } from '../../dist/commands/demo/start-world.js';
 import type { World } from '../../dist/commands/demo/world.js';
-import { RECONCILES } from './recipes.ts';
 
 /** More than a mint may take here: the embedded OpenBao ends a request after 15 seconds. */
-const GRACE = RECONCILES ? 'orphan_grace_seconds: 20\n' : '';
+const GRACE = 'orphan_grace_seconds: 20\n';
 
 /** Caps that a load of this kind would only run into. */
 const ROOMY: Readonly<Record<string, (text: string) => string>> = {

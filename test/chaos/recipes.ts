@@ -10,6 +10,7 @@ export type Operation =
   | 'denied'
   | 'retry'
   | 'quarantine'
+  | 'revoke_selected'
   | 'reconcile'
   | 'linger';
 
@@ -76,6 +77,15 @@ function sweepRecipe(step: string): Recipe {
   if (step === 'fence_selected') {
     return { ...common, first: ['revoke.fence_selected.before@1+:fail'], ask: ['quarantine'] };
   }
+  // A revocation by selector whose replica did not live to end it.
+  if (step === 'end_stop') {
+    return {
+      ...common,
+      first: ['revoke.end_stop.before@1+:fail'],
+      ask: ['revoke_selected'],
+      patience: 45,
+    };
+  }
   return { ...common, first: lateFirst('sweep', step), ask: [] };
 }
 
@@ -92,9 +102,10 @@ function exchangeAsk(step: string): readonly Operation[] {
 function revokeAsk(step: string): readonly Operation[] {
   if (step === 'end_task') return ['revoke_task'];
   if (step === 'claim_again' || step === 'record_residue') return ['retry'];
+  if (step === 'begin_stop' || step === 'end_stop') return ['revoke_selected'];
   if (/^(quarantine_agent|release_agent|fence_selected)$/.test(step)) return ['quarantine'];
   if (step === 'end_lease') return ['revoke_lease', 'hand_back', 'give_up'];
-  return ['revoke_lease', 'revoke_task', 'hand_back', 'quarantine'];
+  return ['revoke_lease', 'revoke_task', 'hand_back', 'quarantine', 'revoke_selected'];
 }
 
 function beforeExchange(step: string): readonly string[] {

@@ -14,6 +14,9 @@ const PORTS: Readonly<Record<string, Readonly<Record<string, Port>>>> = {
 /** Driven by clock and signals: nobody waits for their answers. */
 const NOT_ASKED: ReadonlySet<string> = new Set(['sweep', 'stop']);
 
+/** Looks at health and numbers are no use cases: nothing is promised there. */
+const LOOKS: ReadonlySet<string> = new Set(['readiness', 'counts']);
+
 /**
  * Every fail point that the code has: from each method of the broker along all functions that it
  * can reach to the calls of ports, by the compiler's own knowledge of names and types.
@@ -27,8 +30,7 @@ export function failPointsOfCode(): readonly string[] {
       if (port === 'ledger' && isLedgerRead(name)) continue;
       known.add(stepName(port, name));
     }
-    // Looking at health is no use case: nothing is promised there.
-    if (known.size > 0 && method !== 'readiness') steps.set(useCase, known);
+    if (known.size > 0 && !LOOKS.has(method)) steps.set(useCase, known);
   }
   return [...steps].flatMap(([useCase, known]) =>
     [...known, ...(NOT_ASKED.has(useCase) ? [] : ['answer'])].flatMap((step) => {
