@@ -59,7 +59,7 @@ export async function endDue(
 async function probe(parts: BrokerParts, target: string, tally: Tally): Promise<boolean> {
   const due = await parts.ledger.claimDue('end', target, 1);
   tally.claimed += due.length;
-  const died = await endLeases(parts, due);
+  const died = await endLeases(parts, due, 'anyone');
   tally.died += died.length;
   return isOpen(parts, target);
 }

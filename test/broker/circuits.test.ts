@@ -27,7 +27,10 @@ describe('a target that fails as a whole', () => {
     const pauses: number[] = [];
     for (let probes = 0; probes < 40; probes++) {
       let waited = 0;
-      while (c.turn('orders') === 'none') ((waited += 10), c.pass(10));
+      while (c.turn('orders') === 'none') {
+        waited += 10;
+        c.pass(10);
+      }
       // The probe is given away once.
       expect(c.turn('orders')).toBe('none');
       c.failed('orders', 'refused');

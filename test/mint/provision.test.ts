@@ -6,6 +6,7 @@ import { applyBackend } from '../../src/mint/provision/apply-backend.ts';
 import { examineBackend } from '../../src/mint/provision/examine-backend.ts';
 import type { Finding } from '../../src/mint/provision/finding.ts';
 import { planBackend } from '../../src/mint/provision/plan-backend.ts';
+import { faultsOfTemplate } from '../../src/mint/provision/role-templates.ts';
 import { unrotated } from '../../src/mint/provision/connection-url.ts';
 import { designOf, FIRST_ADMIN_PASSWORD, startWorld } from './support/world.ts';
 import type { World } from './support/world.ts';
@@ -199,6 +200,36 @@ describe('doctor', () => {
     expect((await wrongs()).join('\n')).toContain(finding);
     await apply();
     expect(await wrongs()).toEqual([]);
+  });
+
+  test('F-REV-4 and F-REV-5: roles whose credentials cannot be ended well, whoever made them', async () => {
+    await write('agents-db/roles/orders-read', { revocation_statements: [] });
+    expect((await wrongs()).join('\n')).toContain(
+      'role_template: agents-db/roles/orders-read: it has no revocation statements',
+    );
+    await apply();
+    await write('agents-db/roles/by-hand', {
+      db_name: 'orders',
+      creation_statements: [
+        'create role "{{name}}" login; GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{{name}}";',
+      ],
+      revocation_statements: ['drop role "{{name}}"'],
+    });
+    expect((await wrongs()).join('\n')).toContain(
+      'role_template: agents-db/roles/by-hand: its creation statements grant privileges on objects',
+    );
+    await world.admin.port.delete('agents-db/roles/by-hand', { token: world.adminToken });
+    expect(await wrongs()).toEqual([]);
+  });
+
+  test.each([
+    [['create role "{{name}}" login in role readers'], ['drop role "{{name}}"'], 0],
+    [['grant readers to "{{name}}"', 'comment on role "{{name}}" is 1'], ['drop role x'], 0],
+    [['GRANT usage\nON SCHEMA public TO "{{name}}"'], ['drop role x'], 1],
+    [['alter default privileges grant select on tables to "{{name}}"'], [' '], 3],
+    [[], [], 1],
+  ])('F-REV-5: statements %j, %j have %i faults', (creation, revocation, faults) => {
+    expect(faultsOfTemplate({ creation, revocation })).toHaveLength(faults);
   });
 
   test('a maximum TTL of the server that is too short', async () => {

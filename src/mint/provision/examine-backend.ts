@@ -13,6 +13,7 @@ import type { Finding } from './finding.ts';
 import type { PieceKind } from './piece.ts';
 import { planBackend } from './plan-backend.ts';
 import type { PlannedStep } from './plan-backend.ts';
+import { examineTemplates } from './role-templates.ts';
 
 export type Examination = {
   readonly at: BackendAddress;
@@ -44,6 +45,7 @@ export async function examineBackend(examination: Examination): Promise<readonly
       ...(await examineDesign(admin, design)),
       ...(await examineTtls(admin, design)),
       ...(await examineLeftovers(admin, design)),
+      ...(await examineTemplates(admin, design)),
       ...(logins === null
         ? [wrong('identity', 'the logins of minter and reaper are not set', 'set them and repeat')]
         : [
