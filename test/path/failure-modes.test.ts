@@ -342,6 +342,17 @@ describe('F-REV-3 a target that is dead', () => {
   }, 20_000);
 });
 
+test('F-MINT-3 a broker that starts changes nothing of what lives', async () => {
+  const held = await granted(broker.url, token, { identifier: 'held', ttl: 120 });
+  const before = await own.parts.ledger.lease(held.leaseId);
+  const started = await ownBroker(path, undefined, { backendUrl: bao.url });
+  await started.broker.sweep();
+  await started.close();
+  expect(await own.parts.ledger.lease(held.leaseId)).toEqual(before);
+  expect(await canLogin(held.uri)).toBe(true);
+  await complete(broker.url, token, held.taskId);
+});
+
 test('F-MINT-4 a rate limit of OpenBao: 503 with its hint, nothing granted, nothing left', async () => {
   for (const limited of [isMint, isTokenCreation]) {
     bao.decide = (call, on) =>
