@@ -33,6 +33,7 @@ export type ChaosOptions = {
   readonly replicas: number;
   /** Kills between two comparisons of the books. */
   readonly compareEvery: number;
+  readonly points: readonly string[];
   readonly strikeEveryMs: readonly [number, number];
   /** Milliseconds that the books have to come to an agreement, once nothing is broken any more. */
   readonly booksMs: number;
@@ -157,6 +158,7 @@ async function openStage(world: Stage['world'], options: ChaosOptions): Promise<
     lives: agents(world, random, record, options.ttl),
     watch: startWatch(oracle, record),
     tally: options.tally,
+    points: options.points,
     armed: new Set(),
     say: options.say ?? (() => undefined),
     ending: false,

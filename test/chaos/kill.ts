@@ -30,7 +30,7 @@ const TERM_AFTER_MS = 400;
 /** One broker, armed with one fail point, brought there, and gone. */
 export async function killOnce(stage: Stage, replica: Replica): Promise<void> {
   const { random, tally, armed } = stage;
-  const point = nextPoint(tally, armed, random);
+  const point = nextPoint(tally, stage.points, armed, random);
   const recipe = recipeFor(point);
   armed.add(point);
   const action = random.chance(STOPPED) && !recipe.stop ? 'stop' : 'kill';
@@ -40,12 +40,27 @@ export async function killOnce(stage: Stage, replica: Replica): Promise<void> {
   const after = point.endsWith('.sent') ? `~${random.between(0, 9)}` : '';
   try {
     await replica.start([...recipe.first, `${point}@${nth}:${action}${after}`]);
+    if (point.startsWith('reconcile.')) await lapseReconciliation(stage);
     await bring(stage, replica, recipe, point);
     await conclude(stage, replica, point, action);
     stage.say(`${point} ${action}: ${killsOf(tally)} kills, ${Date.now() - begun} ms`);
   } finally {
     armed.delete(point);
   }
+}
+
+/** Share of reconciliations for which the claim of a dead one is waited out. */
+const WAITED_OUT = 0.15;
+
+/** The one before may have died with its claim: mostly the run does not wait the 20 seconds. */
+async function lapseReconciliation({ oracle, random }: Stage): Promise<void> {
+  if (random.chance(WAITED_OUT)) return;
+  await oracle
+    .ledger(
+      `update mayfly.reconciliation set claim_until = mayfly.ledger_now()
+       where claim_until > mayfly.ledger_now()`,
+    )
+    .catch(() => undefined);
 }
 
 /** Asks for what leads there, until the broker is gone or frozen, or the patience is over. */

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { BOOKS_MS, ORDINARY_TTL, STRIKE_EVERY_MS, runChaos } from './chaos.ts';
+import { POINTS } from './recipes.ts';
 import { renderReport } from './report.ts';
 import { newTally } from './tally.ts';
 import type { Tally } from './tally.ts';
@@ -10,7 +11,7 @@ const HELP = `npm run chaos -- [options]
   --each N            kills of each fail point at least (0)
   --seed N            decides the plan (1)
   --minutes N         ends after this time in any case (120)
-  --replicas N        brokers, one of them steady (4)
+  --replicas N        brokers, one of them steady (5)
   --compare-every N   kills between two comparisons of the three books (100)
   --resume FILE       goes on with the counts of this file, and keeps them there
   --verbose           a line for every kill
@@ -22,7 +23,7 @@ const { values } = parseArgs({
     each: { type: 'string', default: '0' },
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '120' },
-    replicas: { type: 'string', default: '4' },
+    replicas: { type: 'string', default: '5' },
     'compare-every': { type: 'string', default: '100' },
     resume: { type: 'string' },
     report: { type: 'string', default: 'chaos-results.json' },
@@ -49,6 +50,7 @@ async function main(): Promise<void> {
     minutes: Number(values.minutes),
     replicas: Number(values.replicas),
     compareEvery: Number(values['compare-every']),
+    points: POINTS,
     strikeEveryMs: STRIKE_EVERY_MS,
     booksMs: BOOKS_MS,
     ttl: ORDINARY_TTL,

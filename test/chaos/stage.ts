@@ -17,6 +17,8 @@ export type Stage = {
   readonly record: RunRecord;
   readonly watch: Watch;
   readonly tally: Tally;
+  /** Fail points that are to be reached. */
+  readonly points: readonly string[];
   /** Fail points that a broker is armed with now. */
   readonly armed: Set<string>;
   /** Told each kill, for those who watch. */

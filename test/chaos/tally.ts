@@ -1,4 +1,4 @@
-import { POINTS } from './recipes.ts';
+import { POINTS, recipeFor } from './recipes.ts';
 import type { Random } from './random.ts';
 
 /** What was done so far; kept in a file, so that a run can go on where it was ended. */
@@ -51,11 +51,33 @@ export function fewest(tally: Tally): number {
 /** Misses count a little, so that a point out of reach does not hold up the others. */
 const MISS_WEIGHT = 0.5;
 
+/** Patience in seconds above which a point keeps its broker busy for long. */
+const LONG = 25;
+
+/**
+ * One reconciliation runs at a time, and points that take long would soon hold every broker: of
+ * each kind one is armed at a time.
+ */
+function standsInLine(point: string, armed: ReadonlySet<string>): boolean {
+  const kind = lineOf(point);
+  return kind !== undefined && [...armed].some((other) => lineOf(other) === kind);
+}
+
+function lineOf(point: string): 'reconcile' | 'long' | undefined {
+  if (point.startsWith('reconcile.')) return 'reconcile';
+  return recipeFor(point).patience > LONG ? 'long' : undefined;
+}
+
 /** The next point to arm: one that was killed at least often, and that nobody is armed with. */
-export function nextPoint(tally: Tally, armed: ReadonlySet<string>, random: Random): string {
+export function nextPoint(
+  tally: Tally,
+  points: readonly string[],
+  armed: ReadonlySet<string>,
+  random: Random,
+): string {
   const weigh = (point: string) =>
     (tally.kills[point] ?? 0) + (tally.missed[point] ?? 0) * MISS_WEIGHT;
-  const free = POINTS.filter((point) => !armed.has(point));
+  const free = points.filter((point) => !armed.has(point) && !standsInLine(point, armed));
   const least = Math.min(...free.map(weigh));
   return random.pick(free.filter((point) => weigh(point) <= least));
 }
