@@ -148,10 +148,6 @@ export const FAIL_POINTS = [
   'reconcile.end_reconciliation.after',
   'reconcile.answer.before',
   'reconcile.answer.after',
-  'counts.guard_now.before',
-  'counts.guard_now.after',
-  'counts.answer.before',
-  'counts.answer.after',
   'stop.release_claims.before',
   'stop.release_claims.after',
 ] as const;
