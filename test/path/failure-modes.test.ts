@@ -16,13 +16,15 @@ import {
   until,
 } from './support/agent.ts';
 import type { Answer, Wanted } from './support/agent.ts';
+import { backendAdmin } from './support/backend-admin.ts';
+import { forsake, programOf } from './support/forsaken-lease.ts';
 import { isMint, isTokenCreation, startHttpBetween } from './support/http-between.ts';
 import type { HttpBetween } from './support/http-between.ts';
 import { ownBroker } from './support/own-broker.ts';
 import type { OwnBroker } from './support/own-broker.ts';
 import { startPathWorld } from './support/path-world.ts';
 import type { PathWorld } from './support/path-world.ts';
-import { scaled } from './support/scale.ts';
+import { PROVE, scaled } from './support/scale.ts';
 
 let path: PathWorld;
 let broker: BrokerProcess;
@@ -341,6 +343,35 @@ describe('F-REV-3 a target that is dead', () => {
     expect(body).not.toContain('mayfly_late_leases{');
   }, 20_000);
 });
+
+// Three starts of OpenBao: only where there is time.
+(PROVE ? test : test.skip)(
+  'F-REV-3 a lease that OpenBao gave up as irrevocable is settled all the same',
+  async () => {
+    const grant = await granted(broker.url, token, { identifier: 'forsaken', ttl: 300 });
+    bao.decide = (call, on) => (call.path === '/v1/sys/leases/revoke' ? 'cut' : on());
+    await complete(broker.url, token, grant.taskId);
+    const [row] = await leasesOf(path, 'forsaken');
+    await forsake(path, programOf(path.world.backend.pid()), String(row?.backend_lease_id));
+    const admin = await backendAdmin(path.world);
+    const givenUp = async () => {
+      const { body } = await admin.call('GET', 'sys/leases/count?type=irrevocable');
+      return body.data?.['lease_count'];
+    };
+    expect(await givenUp()).toBe(1);
+    // Without sync OpenBao says yes and does nothing.
+    const id = { lease_id: row?.backend_lease_id, sync: false };
+    expect((await admin.call('POST', 'sys/leases/revoke', id)).status).toBe(202);
+    expect(await givenUp()).toBe(1);
+    bao.pass();
+    await until('settled', 20, async () => {
+      await own.broker.sweep();
+      return (await leasesOf(path, 'forsaken'))[0]?.state === 'settled';
+    });
+    expect(await givenUp()).toBe(0);
+  },
+  90_000,
+);
 
 test('F-MINT-3 a broker that starts changes nothing of what lives', async () => {
   const held = await granted(broker.url, token, { identifier: 'held', ttl: 120 });
