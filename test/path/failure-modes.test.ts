@@ -1,9 +1,12 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { BrokerParts, Targets } from '../../src/broker/parts.ts';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
 import { systemClock } from '../../src/foundation/clock.ts';
 import { SecretText } from '../../src/foundation/secret-text.ts';
 import { connectTarget } from '../../src/target/postgres/connect-target.ts';
+import { runMayfly } from '../support/run-mayfly.ts';
 import { allAccounted, leasesOf } from './support/accounts.ts';
 import {
   canLogin,
@@ -328,6 +331,12 @@ describe('F-REV-3 a target that is dead', () => {
     expect((await retry(live.leaseId, token)).status).toBe(403);
     await complete(broker.url, token, live.taskId);
     await until('settled', 5, async () => (await retry(live.leaseId, asOperator)).status === 200);
+    const file = join(path.world.folder, 'retrying-operator');
+    await writeFile(file, asOperator, { mode: 0o600 });
+    const said = await runMayfly(['retry', live.leaseId, '--reason', 'x'], {
+      env: { MAYFLY_URL: broker.url, MAYFLY_TOKEN_FILE: file },
+    });
+    expect([said.code, said.out]).toEqual([0, `${live.leaseId}  settled\n`]);
   });
 
   test('is worked off when it is back, and the alarm ends', async () => {
