@@ -6,6 +6,7 @@ import { startSteady, strike } from './calamity.ts';
 import { killOnce } from './kill.ts';
 import { agents } from './lives.ts';
 import type { Ttl } from './lives.ts';
+import { loggedErrors } from './logged.ts';
 import { openOracle } from './oracle.ts';
 import { openPlace } from './place.ts';
 import { plantBackendLease, plantMissing, preparePlants, pullPlants } from './plants.ts';
@@ -61,6 +62,8 @@ export type ChaosReport = {
   };
   readonly triedOnTheWay: Readonly<Record<string, number>>;
   readonly answers: Readonly<Record<string, number>>;
+  /** What brokers logged as errors, by what they said. */
+  readonly errors: Readonly<Record<string, number>>;
   readonly minutes: number;
   readonly killsHere: number;
 };
@@ -131,6 +134,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       triedAtEnd,
       triedOnTheWay: stage.record.tries,
       answers: Object.fromEntries(stage.record.answers),
+      errors: await loggedErrors(place.world.folder),
       minutes: (Date.now() - begun) / 60_000,
       killsHere: killsOf(tally) - before,
     };

@@ -66,6 +66,11 @@ export function renderReport(report: ChaosReport): string {
     ...Object.entries(tally.random)
       .sort()
       .map(([what, times]) => `${what.padEnd(44)} ${String(times).padStart(5)}`),
+    '',
+    'errors in the logs of brokers',
+    ...Object.entries(report.errors)
+      .sort(([, one], [, other]) => other - one)
+      .map(([what, times]) => `${String(times).padStart(5)}  ${what}`),
     ...report.violations.map(({ at, what, detail }) => `VIOLATION ${at} ${what}: ${detail}`),
   ].join('\n');
 }
