@@ -12,6 +12,8 @@ import { MINT } from './call-bounds.ts';
 import { mintOutcome } from './mint-outcome.ts';
 import { TokenReply } from './replies.ts';
 import type { Session } from './session.ts';
+import { openRatePause } from './rate-pause.ts';
+import type { RatePause } from './rate-pause.ts';
 import { openTurns } from './turns.ts';
 import type { Turns } from './turns.ts';
 import type { VaultPort, VaultResult } from './vault-port.ts';
@@ -22,7 +24,12 @@ export type TrackedMinter = Minter & {
   idle(): Promise<void>;
 };
 
-type Parts = { readonly port: VaultPort; readonly session: Session; readonly log: Log };
+type Parts = {
+  readonly port: VaultPort;
+  readonly session: Session;
+  readonly log: Log;
+  readonly pause: RatePause;
+};
 
 /**
  * Mints under way at a time per database config. OpenBao does one at a time there, so this many
@@ -33,7 +40,10 @@ const MINTS_PER_CONFIG = 32;
 /** Milliseconds in line for one of them: well below what a caller waits for a mint (10 s). */
 const TURN_WAIT_MS = 5_000;
 
-export function openMinter(parts: Parts & { readonly clock: Clock }): TrackedMinter {
+export function openMinter(
+  adapters: Omit<Parts, 'pause'> & { readonly clock: Clock },
+): TrackedMinter {
+  const parts = { ...adapters, pause: openRatePause(adapters.clock) };
   const turns = openTurns(MINTS_PER_CONFIG, TURN_WAIT_MS, parts.clock);
   const underWay = new Set<Promise<unknown>>();
   const credential = (place: MintPlace, token: SecretText) => {
@@ -56,10 +66,12 @@ export function openMinter(parts: Parts & { readonly clock: Clock }): TrackedMin
 }
 
 async function makeToken(
-  { port, session, log }: Parts,
+  { port, session, log, pause }: Parts,
   place: MintPlace,
   wanted: { readonly displayName: string; readonly ttlSeconds: number },
 ): Promise<Result<SecretText, Failure>> {
+  const refusal = pause.refusal();
+  if (refusal) return fail(refusal);
   const body = { display_name: wanted.displayName, ttl: `${wanted.ttlSeconds}s` };
   const once = () =>
     session.call((token) => port.write(`auth/token/create/${place.tokenRole}`, body, { token }));
@@ -68,6 +80,7 @@ async function makeToken(
   if (isLostConnection(result)) result = await once();
   if (!result.ok) {
     const { message, errors } = result.failure;
+    pause.saw(result.failure);
     log.warn({ err: message, said: errors, name: wanted.displayName }, 'no batch token');
     return fail(backendFailure(result.failure));
   }
@@ -111,7 +124,7 @@ async function mintInTurn(
 }
 
 async function mintWith(
-  { port, log }: Parts,
+  { port, log, pause }: Parts,
   place: MintPlace,
   token: SecretText,
 ): Promise<MintOutcome> {
@@ -119,6 +132,7 @@ async function mintWith(
   const outcome = mintOutcome(result);
   if (!result.ok) {
     const { message, errors } = result.failure;
+    pause.saw(result.failure);
     log.warn({ err: message, said: errors, outcome: outcome.kind }, 'mint did not succeed');
   } else if (outcome.kind !== 'minted') {
     log.warn({ outcome: outcome.kind, role: place.role }, 'mint answer not understood');

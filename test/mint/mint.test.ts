@@ -9,6 +9,7 @@ import type { MintPlace } from '../../src/mint/backend.ts';
 import type { Backend } from '../../src/mint/connect-backend.ts';
 import { logIn } from '../../src/mint/login-method.ts';
 import type { LoginMethod } from '../../src/mint/login-method.ts';
+import { isTokenCreation, startHttpBetween } from '../path/support/http-between.ts';
 import { nameOf, PLACE, startWorld } from './support/world.ts';
 import type { World } from './support/world.ts';
 
@@ -250,6 +251,39 @@ describe('sessions', () => {
     expect(await roleExists(name)).toBe(true);
     expect(await backend.reaper.revoke(outcome.backendLeaseId)).toMatchObject({ ok: true });
     for (const each of made) await backend.reaper.revoke(each.outcome.backendLeaseId);
+  });
+
+  test('a rate limit: mints stay silent for as long as it says, and the rest is for endings', async () => {
+    const { bao, admin } = world;
+    const between = await startHttpBetween('127.0.0.1', bao.port);
+    const limited = await world.connect({ address: between.url });
+    await limited.start();
+    const { outcome } = await mint();
+    await admin.write('sys/quotas/config', { enable_rate_limit_response_headers: true });
+    // The administrator's own call is the first of the three.
+    await admin.write('sys/quotas/rate-limit/few', { rate: 3, interval: '2s' });
+    const asked = () => between.calls.filter(isTokenCreation).length;
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => limited.minter.token(PLACE, nameOf(76), 60)),
+    );
+    const refused = answers.flatMap((answer) => (answer.ok ? [] : [answer.failure]));
+    expect(refused.length).toBeGreaterThanOrEqual(5);
+    expect(refused[0]).toMatchObject({ reason: 'backend_unreachable' });
+    expect(refused[0]?.retryAfterSeconds).toBeGreaterThanOrEqual(1);
+    const before = asked();
+    for (let call = 0; call < 5; call++) {
+      const again = await limited.minter.token(PLACE, nameOf(76), 60);
+      expect(again).toMatchObject({ ok: false, failure: { reason: 'backend_unreachable' } });
+    }
+    expect(asked()).toBe(before);
+    await eventually(async () => (await limited.reaper.revoke(outcome.backendLeaseId)).ok);
+    await eventually(
+      async () =>
+        (await admin.port.delete('sys/quotas/rate-limit/few', { token: world.adminToken })).ok,
+    );
+    await eventually(async () => (await limited.minter.token(PLACE, nameOf(77), 60)).ok);
+    await limited.stop();
+    await between.down();
   });
 
   test('a refusal by policy makes no new token', async () => {

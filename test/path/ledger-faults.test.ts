@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
 import { allAccounted, leasesOf } from './support/accounts.ts';
-import { canLogin, complete, exchange, granted, login, until } from './support/agent.ts';
+import { canLogin, complete, exchange, granted, login, post, until } from './support/agent.ts';
 import type { Answer } from './support/agent.ts';
+import { PROVE } from './support/scale.ts';
 import { startPathWorld } from './support/path-world.ts';
 import type { PathWorld } from './support/path-world.ts';
 import { startPostgresWire } from './support/postgres-wire.ts';
@@ -179,6 +180,71 @@ describe('the ledger lost at a completion', () => {
     isLedgerUnreachable(await exchange(broker.url, token, { identifier: 'd', scope: 'payments' }));
     await happened;
   });
+});
+
+describe('the ledger lost while a lease is fenced', () => {
+  const fences = (grant: { leaseId: string }): Matches => {
+    return (sql, _before, values) =>
+      /update mayfly\.lease/.test(sql) &&
+      sql.includes('lease.fenced') &&
+      values.includes(grant.leaseId);
+  };
+
+  test.each(['lost', 'unanswered'] as const)('by an operator (%s)', async (fate) => {
+    const identifier = `operator-${fate}`;
+    const grant = await granted(broker.url, await path.token(), { identifier, ttl: 300 });
+    const operator = await path.operator();
+    const happened = wire.once(fate, fences(grant));
+    const where = `/v1/leases/${grant.leaseId}/revoke`;
+    isLedgerUnreachable(await post(broker.url, where, operator, { reason: 'a test' }));
+    await happened;
+    // Nobody asks again: whoever asked once for an end gets it.
+    await until('dead', 5, async () => !(await canLogin(grant.uri)));
+    await until('settled', 8, async () => {
+      return (await leasesOf(path, identifier))[0]?.state === 'settled';
+    });
+    expect((await leasesOf(path, identifier))[0]?.end_cause).toBe('operator');
+  });
+
+  test.each(['lost', 'unanswered'] as const)('by its holder (%s)', async (fate) => {
+    const token = await path.token();
+    const identifier = `holder-${fate}`;
+    const grant = await granted(broker.url, token, { identifier, ttl: 300 });
+    const happened = wire.once(fate, fences(grant));
+    const answer = await fetch(`${broker.url}/revoke`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}` },
+      body: new URLSearchParams({ token: grant.uri }),
+    });
+    await happened;
+    expect(answer.status).toBe(503);
+    await until('dead', 5, async () => !(await canLogin(grant.uri)));
+    await until('recorded', 8, async () => {
+      return /revoked|settled/.test((await leasesOf(path, identifier))[0]?.state ?? '');
+    });
+  });
+
+  // Its record waits for the claim to lapse, 20 s, which the last test would wait for.
+  const proven = PROVE ? test : test.skip;
+  proven(
+    'by the sweep, whose claims nobody hears of: its name dies on time',
+    async () => {
+      const grant = await granted(broker.url, await path.token(), {
+        identifier: 'claimed',
+        ttl: 3,
+      });
+      const deadline = parseInt(grant.username.slice(-8), 16) * 1000;
+      const session = await login(grant.uri);
+      const ended = new Promise<number>((resolve) => {
+        session.on('end', () => resolve(Date.now() - deadline));
+      });
+      wire.decide = (sql) => (sql.includes('fenced_now') ? 'unanswered' : 'pass');
+      // The published bound of docs/lifecycle.md.
+      expect(await ended).toBeLessThan(5_000);
+      wire.decide = () => 'pass';
+    },
+    20_000,
+  );
 });
 
 test('a ledger that says nothing: callers are answered, and deadlines kill on time', async () => {
