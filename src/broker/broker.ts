@@ -4,6 +4,7 @@ import type { Json } from '../foundation/canonical-json.ts';
 import type { Result } from '../foundation/result.ts';
 import type { SecretText } from '../foundation/secret-text.ts';
 import type { Authenticator } from '../identity/authenticator.ts';
+import type { AskedTask } from './ask.ts';
 import type { AgentCaller, Caller, OperatorCaller } from '../identity/principal.ts';
 import type { AuditEvent, Lease, Task } from '../ledger/lease.ts';
 import type { LateTarget, LeaseFilter, LedgerCounts, Page, TaskFilter } from '../ledger/ledger.ts';
@@ -45,6 +46,8 @@ export type ExchangeGrant = {
   readonly credential: DatabaseCredential;
   readonly lease: Lease;
   readonly task: Task;
+  /** What this exchange declared and was granted for: equal to the open task's, or narrower. */
+  readonly granted: AskedTask;
   /** Whole seconds until the deadline, at least 1. */
   readonly expiresInSeconds: number;
   readonly decisionId: string;
@@ -58,7 +61,10 @@ export type Completion = {
 /** What became of a task and its leases. */
 export type TaskEnding = {
   readonly task: Task;
+  /** Every lease that may live, and the newest 200 of the dead. */
   readonly leases: readonly Lease[];
+  /** All that the task ever had. */
+  readonly leaseCount: number;
   /** True when every lease is dead (`revoked`, `settled` or `abandoned`). */
   readonly allDead: boolean;
 };

@@ -74,7 +74,8 @@ async function waitForDeaths(
 ): Promise<Result<TaskEnding, Failure>> {
   if (ended.endedNow) parts.metrics.ended(ended.task.endCause ?? 'completed');
   const leases = await endUntilDead(parts, ended.leases, waitSeconds);
-  return succeed({ task: ended.task, leases, allDead: leases.every(isDead) });
+  const { task, leaseCount } = ended;
+  return succeed({ task, leases, leaseCount, allDead: leases.every(isDead) });
 }
 
 function noSuchTask(): Result<never, Failure> {

@@ -7,6 +7,9 @@ import { settleLeases } from './settle-leases.ts';
 const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 400;
 
+/** Milliseconds beyond the wait in which the states are read that a 202 shows. */
+const LAST_LOOK_MS = 250;
+
 /**
  * Ends these leases, again and again while the caller's wait lasts, and lets the settling with
  * the backend go on behind the answer. What is not dead by then stays due for the sweep, which
@@ -29,18 +32,33 @@ export async function endUntilDead(
     const attempt = endOnce(parts, living);
     const died = await withinWait(parts, attempt, until);
     for (const lease of died ?? []) latest.set(lease.id, lease);
-    if (died === undefined) break;
-    // A lease that moved without us (another replica, the sweep) is read back.
+    // A lease that moved without us (another replica, the sweep), or in a part of an attempt that is
+    // still under way, is read back.
     const left = living.filter((lease) => latest.get(lease.id)?.state === 'revoking');
-    for (const lease of left) {
-      latest.set(lease.id, (await parts.ledger.lease(lease.id)) ?? lease);
+    const reading = readBack(parts, left, latest);
+    if (died === undefined) {
+      await withinWait(parts, reading, parts.clock.monotonicMs() + LAST_LOOK_MS);
+      break;
     }
+    await reading;
     const alive = left.some((lease) => latest.get(lease.id)?.state === 'revoking');
     if (!alive || parts.clock.monotonicMs() + pause > until) break;
     await parts.clock.sleep(pause);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }
   return leases.map((lease) => latest.get(lease.id) ?? lease);
+}
+
+async function readBack(
+  parts: BrokerParts,
+  left: readonly Lease[],
+  latest: Map<string, Lease>,
+): Promise<readonly Lease[]> {
+  for (const { id } of left) {
+    const lease = await parts.ledger.lease(id);
+    if (lease) latest.set(id, lease);
+  }
+  return [...latest.values()];
 }
 
 /**

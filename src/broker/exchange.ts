@@ -118,7 +118,7 @@ async function decideAndGrant(
   }
   const credential = await mintCredential(parts, ask.value.target, opened.value);
   if (!credential.ok) return credential;
-  return succeed({ ...credential.value, task: opened.value.task });
+  return succeed({ ...credential.value, task: opened.value.task, granted: ask.value.task });
 }
 
 /** Records the refusal and answers it with the event's id, under which an operator finds it. */

@@ -1,3 +1,4 @@
+import type { AskedTask } from '../broker/ask.ts';
 import type { TaskEnding } from '../broker/broker.ts';
 import type { Task } from '../ledger/lease.ts';
 import { leaseJson } from './lease-json.ts';
@@ -32,24 +33,26 @@ export function taskEndingJson(ending: TaskEnding) {
   return {
     task: taskJson(ending.task),
     all_dead: ending.allDead,
+    lease_count: ending.leaseCount,
     leases: ending.leases.map(leaseJson),
   };
 }
 
-/** RFC 9396 7: the details as granted. */
-export function grantedDetails(task: Task) {
+/** RFC 9396 7: the details as granted, which may be narrower than those of the task that is open. */
+export function grantedDetails(task: Task, granted: AskedTask) {
+  const taskSeconds = Math.round((task.deadline.getTime() - task.openedAt.getTime()) / 1000);
   return {
     type: 'agent_task',
     task_type: task.taskType,
     identifier: task.identifier,
     ...(task.purpose === null ? {} : { purpose: task.purpose }),
-    actions: task.actions,
-    locations: task.locations,
-    ...(task.datatypes === null ? {} : { datatypes: task.datatypes }),
-    max_ttl: Math.round((task.deadline.getTime() - task.openedAt.getTime()) / 1000),
+    actions: granted.actions,
+    locations: granted.locations,
+    ...(granted.datatypes === undefined ? {} : { datatypes: granted.datatypes }),
+    max_ttl: Math.min(taskSeconds, granted.maxTtlSeconds),
     ...(task.workflow === null ? {} : { workflow: task.workflow }),
-    ...(task.delegation === null ? {} : { delegation: delegationJson(task.delegation) }),
-    ...(Object.keys(task.parameters).length === 0 ? {} : { parameters: task.parameters }),
+    ...(granted.delegation === null ? {} : { delegation: delegationJson(granted.delegation) }),
+    ...(Object.keys(granted.parameters).length === 0 ? {} : { parameters: granted.parameters }),
   };
 }
 

@@ -142,8 +142,10 @@ export type EndedTask = {
   readonly task: Task;
   /** False where the task had ended before: completing twice is fine. */
   readonly endedNow: boolean;
-  /** All leases of the task, in their state after the call. */
+  /** Every lease that may live, in its state after the call, and the newest 200 of the dead. */
   readonly leases: readonly Lease[];
+  /** All that the task ever had. */
+  readonly leaseCount: number;
 };
 
 /** The evidence of a death, to be committed with it. */

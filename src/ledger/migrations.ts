@@ -19,6 +19,7 @@ export const MIGRATIONS: readonly Migration[] = [
   // A broker that does not look at quarantine must not grant anything beside one that does.
   { version: 6, file: '0006_stops.sql', minReader: 6 },
   { version: 7, file: '0007_reconciliation.sql', minReader: 2 },
+  { version: 8, file: '0008_bounded_end_task.sql', minReader: 6 },
 ];
 
 /** The schema that this code was written for. */

@@ -18,7 +18,9 @@ describe('completing a task', () => {
     const { url } = await serving({
       completeTask: (_caller, _task, _completion, wait) => {
         waits.push(wait);
-        return Promise.resolve(succeed({ task, leases: [deadLease], allDead: true }));
+        return Promise.resolve(
+          succeed({ task, leases: [deadLease], leaseCount: 1, allDead: true }),
+        );
       },
     });
     const response = await fetch(url + complete, {
@@ -47,7 +49,8 @@ describe('completing a task', () => {
   test('answers 202 with the states when it takes longer', async () => {
     const waiting = { ...lease, state: 'revoking', lateReason: 'target out of reach' } as const;
     const { url } = await serving({
-      completeTask: () => Promise.resolve(succeed({ task, leases: [waiting], allDead: false })),
+      completeTask: () =>
+        Promise.resolve(succeed({ task, leases: [waiting], leaseCount: 1, allDead: false })),
     });
     const response = await fetch(url + complete, {
       method: 'POST',
@@ -75,7 +78,7 @@ describe('completing a task', () => {
     const { url } = await serving({
       completeTask: (_caller, _task, _completion, wait) => {
         waits.push(wait);
-        return Promise.resolve(succeed({ task, leases: [], allDead: true }));
+        return Promise.resolve(succeed({ task, leases: [], leaseCount: 1, allDead: true }));
       },
     });
     const headers = { ...json, ...asAgent, Prefer: prefer };

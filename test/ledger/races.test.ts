@@ -3,6 +3,7 @@ import pg from 'pg';
 import { failure } from '../../src/foundation/failure.ts';
 import { fail, succeed } from '../../src/foundation/result.ts';
 import type { Admit, Ledger } from '../../src/ledger/ledger.ts';
+import { LEASE_COLUMNS } from '../../src/ledger/postgres/lease-row.ts';
 import { active, admission, AGENT, claimAll, death, minted, open } from './support/examples.ts';
 import { startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
@@ -351,4 +352,27 @@ describe('a stop and the exchanges that were under way', () => {
       expect(opened).toHaveLength(counted?.n ?? -1);
     }
   });
+});
+
+test('the end of a task answers all that may live, the newest 200 of the dead, and a count', async () => {
+  const many = { identifier: 'many', agent: AGENT };
+  const { lease, task } = await open(first, many);
+  const refused = (await open(first, many)).lease.id;
+  await first.recordMint({ ...minted(refused), outcome: 'refused' });
+  const same = LEASE_COLUMNS.filter((column) => column !== 'id' && column !== 'credential_name');
+  await ledger.query(
+    `insert into mayfly.lease (id, credential_name, request_sha256, ${same.join()})
+     select mayfly.event_id(mayfly.ledger_now()), 'copy-' || n, request_sha256, ${same.join()}
+     from mayfly.lease, generate_series(1, 203) as n where id = $1`,
+    [refused],
+  );
+  await active(first, many);
+  const end = { cause: 'completed', outcome: null, note: null, by: 'agent:x' } as const;
+  const ended = await first.endTask({ taskId: task.id, ...end });
+  const states = ended?.leases.map(({ state }) => state) ?? [];
+  expect(ended?.leaseCount).toBe(206);
+  expect(states.filter((state) => state === 'abandoned')).toHaveLength(200);
+  expect(states.filter((state) => state === 'revoking')).toHaveLength(2);
+  // The oldest of all lives, so it is there; the newest is too.
+  expect(ended?.leases[0]?.id).toBe(lease.id);
 });

@@ -10,6 +10,7 @@ import type { Agent } from '../../src/catalogue/agent.ts';
 import type { Catalogue } from '../../src/catalogue/catalogue.ts';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
 import type { SecretText } from '../../src/foundation/secret-text.ts';
+import { exchangeJson } from '../../src/http/exchange-json.ts';
 import { LedgerUnreachable } from '../../src/ledger/ledger.ts';
 import type { EndLease, Ledger } from '../../src/ledger/ledger.ts';
 import type { Lease } from '../../src/ledger/lease.ts';
@@ -274,6 +275,11 @@ describe('inside one broker', () => {
     }));
     const late = await broker.granted({ identifier: 'meanwhile' });
     expect(first).toBe(false);
+    // What was granted now, which is narrower than the task that is open, is what is said.
+    expect(late.granted.maxTtlSeconds).toBeGreaterThan(60);
+    expect(exchangeJson(late).authorization_details).toMatchObject([{ max_ttl: 60 }]);
+    const narrow = await broker.granted({ identifier: 'meanwhile', details: { max_ttl: 30 } });
+    expect(exchangeJson(narrow).authorization_details).toMatchObject([{ max_ttl: 30 }]);
     expect(late.expiresInSeconds).toBeLessThanOrEqual(60);
     expect(late.lease.deadline.getTime()).toBeLessThanOrEqual(late.task.deadline.getTime());
   });

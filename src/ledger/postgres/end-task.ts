@@ -11,7 +11,7 @@ import type { TaskBeside } from './task-row.ts';
 
 /** Without a lease all its columns are null. */
 type EndedRow = TaskBeside &
-  Omit<LeaseRow, 'id'> & { readonly id: string | null; ended_now: boolean };
+  Omit<LeaseRow, 'id'> & { readonly id: string | null; ended_now: boolean; lease_count: number };
 
 const TASK = taskColumnsOf('e.task');
 const LEASE = leaseColumnsOf('e.lease');
@@ -24,7 +24,7 @@ export async function endTask(ledger: LedgerDatabase, end: EndTask): Promise<End
   if (!isUuid(end.taskId)) return null;
   const leaseCause = causeOfLeases(end);
   const { rows } = await sql<EndedRow>`
-    select e.ended_now, ${TASK}, ${LEASE}
+    select e.ended_now, e.lease_count, ${TASK}, ${LEASE}
     from mayfly.end_task(${end.taskId}, ${end.agentId ?? null}, ${end.cause}, ${end.outcome},
       ${end.note}, ${leaseCause}, ${ledger.replica}, ${ledger.claimSeconds},
       ${canonicalJson({ by: end.by, cause: end.cause, note: end.note, outcome: end.outcome })},
@@ -37,6 +37,7 @@ export async function endTask(ledger: LedgerDatabase, end: EndTask): Promise<End
   return {
     task: taskBeside(first),
     endedNow: first.ended_now,
+    leaseCount: first.lease_count,
     leases: rows.flatMap(({ id, ...row }) => (id === null ? [] : [leaseFromRow({ ...row, id })])),
   };
 }

@@ -134,6 +134,7 @@ export const grant: ExchangeGrant = {
   },
   lease,
   task,
+  granted: { ...task, datatypes: task.datatypes ?? undefined, maxTtlSeconds: 300 },
   expiresInSeconds: 300,
   decisionId: DECISION_ID,
 };

@@ -104,7 +104,7 @@ export class ModelLedger {
         ? [fence(this.tables, lease, { cause, reason: end.note, by: end.by }, now, replica)]
         : [];
     });
-    return { task, endedNow, leases };
+    return { task, endedNow, leases, leaseCount: leases.length };
   }
 
   endLease(replica: ReplicaOfLedger, end: EndLease): Lease | null {
