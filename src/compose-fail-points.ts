@@ -36,6 +36,7 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'quarantinedNotFenced',
   'stops',
   'exchangesUnderWay',
+  'selfCheck',
   'lease',
   'leaseByName',
   'leaseByCredential',

@@ -155,6 +155,8 @@ export type Readiness = {
     readonly skewSeconds: number;
     readonly ok: boolean;
   }[];
+  /** Whether the switch is known to work: the self-check of all replicas. */
+  readonly quarantine: { readonly ok: boolean; readonly detail: string };
   /** As last counted; null: not counted yet. */
   readonly late: LateWork | null;
   /** Work that fails as a whole at a target, so that only probes go there. */

@@ -54,13 +54,15 @@ export function createBroker(parts: BrokerParts): Broker {
     release: (...call) => release(parts, ...call),
     revokeSelected: (...call) => revokeSelected(parts, ...call),
     sweep: () => revokeDue(parts, underWay),
-    readiness: () => readiness(parts, clocks, lastCounts),
+    readiness: () => readiness(parts, clocks, lastCounts, underWay.checked),
     reconcile: (...call) => reconcile(parts, ...call),
     reconcileWhenDue: () => reconcileWhenDue(parts),
     lastReconciliation: () => lastReconciliation(parts),
     counts: async () => {
       // Clocks are watched as often as leases are counted, whether or not anybody probes.
-      parts.background.run('look at the clocks', () => readiness(parts, clocks, lastCounts));
+      parts.background.run('look at the clocks', () =>
+        readiness(parts, clocks, lastCounts, underWay.checked),
+      );
       const counted = await countInTime(parts);
       lastCounts = await lateWork(parts, counted, lastCounts);
       return counted;

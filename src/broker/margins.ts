@@ -150,6 +150,21 @@ export const STOP_WAIT_LOOK_MS = 5;
  */
 export const STOP_WAIT_MS = 6_000;
 
+/** Milliseconds between two looks for leases that the catalogue does not know (any more). */
+export const CATALOGUE_EVERY_MS = 5_000;
+
+/**
+ * Seconds for which a replica's catalogue counts as in force after it said so: some of its looks may
+ * fail before an older one is taken for the newest.
+ */
+export const CATALOGUE_IN_USE_SECONDS = 60;
+
+/** Milliseconds between two looks whether the self-check of quarantine is due. */
+export const SELF_CHECK_LOOK_MS = 1_000;
+
+/** Checks that may be missed before readiness says that the switch is not known to work. */
+export const SELF_CHECKS_MISSED = 3;
+
 /** Seconds after which a stop is taken over by other replicas: its own has surely given up. */
 export const STOP_TAKEN_OVER_SECONDS = 15;
 

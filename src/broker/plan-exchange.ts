@@ -50,7 +50,7 @@ export function planExchange(
 }
 
 /** `ends` is the last day, in UTC, on which the agent may exchange. */
-function hasEnded(agent: Agent, now: Date): boolean {
+export function hasEnded(agent: Agent, now: Date): boolean {
   return now.toISOString().slice(0, 10) > agent.ends;
 }
 

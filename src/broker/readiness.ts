@@ -3,6 +3,8 @@ import type { Readiness } from './broker.ts';
 import { clocksApart, isOff, ownClock, readClock, skewSeconds } from './clock-skew.ts';
 import type { ClockRead } from './clock-skew.ts';
 import type { ClockState, ClockWatch } from './clock-watch.ts';
+import { quarantineState } from './keep-checking.ts';
+import type { Checked } from './keep-checking.ts';
 import { READINESS_WAIT_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 
@@ -17,6 +19,7 @@ export async function readiness(
   parts: BrokerParts,
   clocks: ClockWatch,
   lastCounts: Readiness['late'],
+  checked: Checked,
 ): Promise<Readiness> {
   const [ledger, backend, targets] = await Promise.all([
     within(parts, () => readClock(parts.clock, () => parts.ledger.now())),
@@ -37,6 +40,7 @@ export async function readiness(
     backend: { state, detail },
     targets: targets.map((target) => targetReadiness(target, clockStates)),
     clocks: clockStates.map((one) => ({ ...one, ok: !isOff(one.skewSeconds) })),
+    quarantine: quarantineState(checked, parts.catalogue.current().limits.self_check_seconds),
     late: lastCounts,
     paused: pausedWork(parts),
   };

@@ -4,6 +4,10 @@ import type { SweepPass } from './broker.ts';
 import { endDue, nothingInHand, settleDue } from './end-due.ts';
 import type { InHand, Tally as DueTally } from './end-due.ts';
 import { endOverdueNames } from './end-overdue-names.ts';
+import { keepCatalogue, nothingNoted } from './keep-catalogue.ts';
+import type { CatalogueNoted } from './keep-catalogue.ts';
+import { keepChecking, nothingChecked } from './keep-checking.ts';
+import type { Checked } from './keep-checking.ts';
 import { keepStops } from './keep-stops.ts';
 import { KEYS_PER_PASS, PASS_WAIT_MS, RESIDUES_PER_PASS, TASKS_PER_PASS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
@@ -16,12 +20,20 @@ export type UnderWay = {
   /** Targets that are being asked for names. */
   readonly looking: Set<string>;
   readonly inHand: InHand;
+  readonly catalogue: CatalogueNoted;
+  readonly checked: Checked;
   /** The ledger is being asked. */
   asking: boolean;
 };
 
 export function nothingUnderWay(): UnderWay {
-  return { looking: new Set(), inHand: nothingInHand(), asking: false };
+  return {
+    looking: new Set(),
+    inHand: nothingInHand(),
+    catalogue: nothingNoted(),
+    checked: nothingChecked(),
+    asking: false,
+  };
 }
 
 /**
@@ -52,6 +64,8 @@ async function askLedger(parts: BrokerParts, underWay: UnderWay, tally: Tally): 
     markTimedOutTasks(parts, tally),
     parts.ledger.forgetKeys(KEYS_PER_PASS),
     keepStops(parts),
+    keepCatalogue(parts, underWay.catalogue),
+    keepChecking(parts, underWay.checked),
   ]);
   underWay.asking = false;
   complain(parts, sides);

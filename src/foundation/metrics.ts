@@ -74,6 +74,10 @@ export type Metrics = {
   leaseCounts(counts: LeaseCounts): void;
   swept(outcome: 'ok' | 'failed', seconds: number): void;
   catalogueReloaded(outcome: 'ok' | 'failed'): void;
+  /** This replica checked whether quarantine works. */
+  selfChecked(outcome: 'ok' | 'failed'): void;
+  /** When any replica last found that it does: seconds since the epoch, by the ledger's clock. */
+  quarantineChecked(atSeconds: number): void;
   /** A clock minus the ledger's: of this `broker`, the `backend`, or the `target` of that name. */
   clockSkew(part: 'broker' | 'backend' | 'target', name: string, seconds: number): void;
   /** An HTTP request was answered; `route` is the pattern, never the path as sent. */
@@ -244,6 +248,14 @@ function operationMetrics(registry: Registry) {
     'part',
     'name',
   ]);
+  const checks = counter(registry, 'quarantine_selfcheck_total', 'Checks of quarantine.', [
+    'outcome',
+  ]);
+  const checkedAt = gauge(
+    registry,
+    'quarantine_selfcheck_last_success_timestamp_seconds',
+    'When quarantine was last found to work, by any replica.',
+  );
   const answers = histogram(registry, 'http_request_seconds', 'HTTP requests.', [
     'route',
     'status',
@@ -254,6 +266,8 @@ function operationMetrics(registry: Registry) {
       passDurations.observe(seconds);
     },
     catalogueReloaded: (outcome) => reloads.inc({ outcome }),
+    selfChecked: (outcome) => checks.inc({ outcome }),
+    quarantineChecked: (atSeconds) => checkedAt.set(atSeconds),
     clockSkew: (part, name, seconds) => skew.set({ part, name }, seconds),
     answered: (route, status, seconds) => answers.observe({ route, status }, seconds),
   } satisfies Partial<Metrics>;

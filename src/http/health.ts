@@ -36,7 +36,16 @@ export function readyEndpoint({ broker, clock }: HttpParts, inFlight: InFlight):
   };
 }
 
-function readinessJson({ ready, ledger, backend, targets, clocks, late, paused }: Readiness) {
+function readinessJson({
+  ready,
+  ledger,
+  backend,
+  targets,
+  clocks,
+  quarantine,
+  late,
+  paused,
+}: Readiness) {
   return {
     ready,
     ledger,
@@ -48,6 +57,7 @@ function readinessJson({ ready, ledger, backend, targets, clocks, late, paused }
       skew_seconds: skewSeconds,
       ok,
     })),
+    quarantine,
     late: late === null ? null : lateJson(late),
     paused: paused.map(({ target, work, reason, forMs }) => ({
       target,

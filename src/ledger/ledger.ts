@@ -13,10 +13,12 @@ import type {
 import type { LeaseState } from './lease-states.ts';
 import type {
   AgentRecord,
+  Declared,
   FenceSelected,
   Quarantine,
   QuarantineAgent,
   SelectedLeases,
+  SelfCheck,
   Selector,
   Stop,
 } from './stop.ts';
@@ -363,6 +365,21 @@ export type Ledger = {
   exchangesUnderWay(): Promise<readonly string[]>;
   /** What the selector selects of live leases; `open` are those that this cause would fence. */
   countSelected(selector: Selector, cause: EndCause): Promise<SelectedLeases>;
+  /**
+   * Notes that a catalogue of this hash is in force on a replica for the next `inUseSeconds`; one
+   * that was never seen is newer than all before. `newest`: none that is newer is in force.
+   */
+  noteCatalogue(
+    hash: string,
+    inUseSeconds: number,
+  ): Promise<{ readonly newest: boolean; readonly now: Date }>;
+  /** Fences the oldest `limit` leases (`catalogue`) of what is not declared; due for anyone. */
+  fenceUndeclared(declared: Declared, limit: number): Promise<readonly Lease[]>;
+  /** True where it is this replica's turn: the last began `everySeconds` ago or earlier. */
+  takeSelfCheck(name: string, everySeconds: number): Promise<boolean>;
+  /** Null: it held. */
+  recordSelfCheck(name: string, failure: string | null): Promise<void>;
+  selfCheck(name: string): Promise<SelfCheck | null>;
   /** Every agent that was ever seen, by id, with what is live of it. */
   agents(): Promise<readonly AgentRecord[]>;
   agent(id: string): Promise<AgentRecord | null>;

@@ -74,6 +74,23 @@ export type FenceSelected = {
   readonly claim: boolean;
 };
 
+/** What a catalogue declares; what is not in it is ended. Agents that have ended are left out. */
+export type Declared = {
+  readonly agents: readonly string[];
+  readonly scopes: readonly string[];
+  readonly taskTypes: readonly string[];
+};
+
+/** How the checks of one kind went, on whichever replica. Instants are the ledger's clock. */
+export type SelfCheck = {
+  readonly now: Date;
+  readonly begunAt: Date;
+  readonly succeededAt: Date | null;
+  readonly failedAt: Date | null;
+  /** What did not hold when it last failed. */
+  readonly failure: string | null;
+};
+
 /** Live leases that a selector selects. */
 export type SelectedLeases = {
   /** In `minting` or `active`: nothing ends them yet. */

@@ -27,6 +27,8 @@ describe('metrics', () => {
     metrics.resurrected();
     metrics.swept('ok', 0.01);
     metrics.catalogueReloaded('failed');
+    metrics.selfChecked('failed');
+    metrics.quarantineChecked(1_795_000_000);
     metrics.clockSkew('target', 'orders-db', -0.25);
     metrics.answered('/exchange', 200, 0.012);
     const { body, contentType } = await metrics.render();
@@ -45,6 +47,8 @@ describe('metrics', () => {
       'mayfly_resurrected_total 1',
       'mayfly_sweep_passes_total{outcome="ok"} 1',
       'mayfly_catalogue_reloads_total{outcome="failed"} 1',
+      'mayfly_quarantine_selfcheck_total{outcome="failed"} 1',
+      'mayfly_quarantine_selfcheck_last_success_timestamp_seconds 1795000000',
       'mayfly_clock_skew_seconds{part="target",name="orders-db"} -0.25',
     ]) {
       expect(body.split('\n')).toContain(line);

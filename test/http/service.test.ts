@@ -57,6 +57,7 @@ describe('probes', () => {
       targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
       clocks: [{ part: 'target', name: 'orders-db', skew_seconds: 0.25, ok: true }],
       late: { not_dead_in_time: 0, not_settled: 0, residue: 0, targets: [] },
+      quarantine: { ok: true, detail: 'not checked yet' },
       paused: [],
     });
     const sealed = await serving({
@@ -68,6 +69,7 @@ describe('probes', () => {
           targets: [],
           clocks: [],
           late: null,
+          quarantine: { ok: true, detail: 'not checked yet' },
           paused: [],
         }),
     });
@@ -89,6 +91,7 @@ describe('probes', () => {
           targets: [],
           clocks: [],
           late: null,
+          quarantine: { ok: true, detail: 'not checked yet' },
           paused: [],
         };
       },

@@ -243,4 +243,79 @@ export function stoppingContract(
       expect(await first.exchangesUnderWay()).toEqual([]);
     });
   });
+
+  describe('catalogues', () => {
+    test('the newest in force is who first came last; an older one only when that is gone', async () => {
+      const [one, other] = [ids.uuid(), ids.uuid()];
+      expect((await first.noteCatalogue(one, 60)).newest).toBe(true);
+      expect((await second.noteCatalogue(other, 60)).newest).toBe(true);
+      expect((await first.noteCatalogue(one, 60)).newest).toBe(false);
+      expect((await second.noteCatalogue(other, 60)).newest).toBe(true);
+      // The newer one goes out of force: a rollback has come to its end.
+      await second.noteCatalogue(other, 0);
+      expect((await first.noteCatalogue(one, 60)).newest).toBe(true);
+      expect((await second.noteCatalogue(other, 60)).newest).toBe(true);
+      expect((await first.noteCatalogue(one, 60)).newest).toBe(false);
+    });
+
+    test('what is not declared is fenced, each with its reason; the rest is left alone', async () => {
+      const names = [1, 2, 3, 4].map(() => agent());
+      const task = { taskType: 'kept' };
+      const lease = { scope: 'kept' };
+      const of = (n: number, more: Parameters<typeof active>[1]) =>
+        active(first, { agent: names[n]!, ...more });
+      const gone = await of(0, { lease, task });
+      const noScope = await of(1, { lease: { scope: 'gone' }, task });
+      const noType = await of(2, { lease, task: { taskType: 'gone' } });
+      const kept = await of(3, { lease, task });
+      // Whatever other tests left alive is declared.
+      const live = (await first.leases({ states: ['minting', 'active'] }, 1_000, null)).items;
+      const tasks = await Promise.all(live.map(({ taskId }) => first.task(taskId)));
+      const without = (values: readonly string[], value: string) =>
+        [...new Set(values)].filter((one) => one !== value);
+      const declared = {
+        agents: without(
+          live.map(({ agentId }) => agentId),
+          gone.agentId,
+        ),
+        scopes: without(
+          live.map(({ scope }) => scope),
+          'gone',
+        ),
+        taskTypes: without(
+          tasks.map((one) => one?.taskType ?? ''),
+          'gone',
+        ),
+      };
+      const fenced = [
+        ...(await first.fenceUndeclared(declared, 2)),
+        ...(await first.fenceUndeclared(declared, 10)),
+      ];
+      expect(fenced.map(({ id, endCause, endReason }) => [id, endCause, endReason])).toEqual([
+        [gone.id, 'catalogue', 'its agent has ended, or is not in the catalogue any more'],
+        [noScope.id, 'catalogue', 'its scope is not in the catalogue any more'],
+        [noType.id, 'catalogue', 'its task type is not in the catalogue any more'],
+      ]);
+      expect((await first.lease(kept.id))?.state).toBe('active');
+      expect(fenced[0]).toMatchObject({ state: 'revoking', claimOwner: null });
+      const kinds = (await first.events({ leaseId: gone.id })).map(({ kind }) => kind);
+      expect(kinds.at(-1)).toBe('lease.fenced');
+    });
+  });
+
+  test("a self-check is one turn at a time, of whoever comes; its outcome is everyone's", async () => {
+    const name = ids.uuid();
+    expect(await first.selfCheck(name)).toBeNull();
+    expect(await first.takeSelfCheck(name, 0)).toBe(false);
+    const turns = await Promise.all([
+      first.takeSelfCheck(name, 0),
+      second.takeSelfCheck(name, 3_600),
+    ]);
+    expect(turns).toEqual([true, false]);
+    await first.recordSelfCheck(name, 'broken');
+    expect(await second.selfCheck(name)).toMatchObject({ succeededAt: null, failure: 'broken' });
+    await second.recordSelfCheck(name, null);
+    const last = await first.selfCheck(name);
+    expect(last?.succeededAt?.getTime()).toBeGreaterThanOrEqual(last?.failedAt?.getTime() ?? NaN);
+  });
 }

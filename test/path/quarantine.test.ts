@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
@@ -33,7 +33,10 @@ let wire: TcpProxy;
 let operator: string;
 
 beforeAll(async () => {
-  path = await startPathWorld();
+  path = await startPathWorld({
+    'limits.yaml': (text) =>
+      `${text.replace(/requests_per_minute: \d+/, 'requests_per_minute: 1000000')}\nself_check_seconds: 2\n`,
+  });
   wire = await startTcpProxy('127.0.0.1', path.world.backend.port);
   brokers = await Promise.all([
     path.broker(),
@@ -349,8 +352,69 @@ test('who may, of which agents, and what they see', async () => {
   });
   expect((shown.body['leases'] as unknown[]).length).toBeGreaterThan(0);
   const list = await get(url, '/v1/agents', viewer);
-  expect((list.body['agents'] as { id: string }[]).map(({ id }) => id)).toEqual([AGENT, OTHER]);
+  expect((list.body['agents'] as { id: string }[]).map(({ id }) => id)).toEqual(
+    expect.arrayContaining([AGENT, OTHER]),
+  );
 });
+
+test('an agent that leaves the catalogue takes its leases along, though others still know it', async () => {
+  const theirs = await path.token(OTHER);
+  const grant = await granted(brokers[1].url, theirs, {
+    identifier: 'removed',
+    taskType: 'write-report',
+  });
+  const mine = await granted(brokers[1].url, await path.token(), { identifier: 'stays' });
+  const file = join(path.world.settings['MAYFLY_CONFIG_DIR'] ?? '', 'agents', `${OTHER}.yaml`);
+  const text = await readFile(file, 'utf8');
+  // Renamed, which removes the old one; removed alone, a policy would name a group of nobody.
+  await writeFile(file, text.replace(`id: ${OTHER}`, 'id: report-author'));
+  try {
+    brokers[0].kill('SIGHUP');
+    await until('the lease is dead', 6, async () => !(await canLogin(grant.uri)));
+    const [lease] = await path.oracle.ledger(
+      'select end_cause, end_reason from mayfly.lease where id = $1',
+      [grant.leaseId],
+    );
+    expect(lease).toEqual({
+      end_cause: 'catalogue',
+      end_reason: 'its agent has ended, or is not in the catalogue any more',
+    });
+    expect(await canLogin(mine.uri)).toBe(true);
+  } finally {
+    await writeFile(file, text);
+    brokers[0].kill('SIGHUP');
+  }
+  // Back to the older files, beside replicas that never left them: nobody undoes anything.
+  await complete(brokers[1].url, await path.token(), mine.taskId);
+}, 30_000);
+
+test('the self-check says whether the switch works, and notices that it does not (F-QUA-3)', async () => {
+  const state = async () => {
+    const { body } = await get(brokers[2].url, '/readyz');
+    return body['quarantine'] as { ok: boolean; detail: string };
+  };
+  await until('the switch was checked', 10, async () =>
+    (await state()).detail.startsWith('checked'),
+  );
+  expect(await state()).toMatchObject({ ok: true });
+  const [row] = await path.oracle.ledger(
+    "select pg_get_functiondef('mayfly.exchange_facts(text, text)'::regprocedure) as text",
+  );
+  const whole = String(row?.['text']);
+  await path.oracle.ledger(whole.replace('a.quarantined_at is not null', 'false'));
+  try {
+    await until('the broken switch is noticed', 10, async () => !(await state()).ok);
+    expect((await state()).detail).toMatch(/a quarantined agent was granted a lease$/);
+  } finally {
+    await path.oracle.ledger(whole);
+  }
+  await until('it works again', 10, async () => (await state()).ok);
+  const metrics = await Promise.all(brokers.map(({ url }) => get(url, '/metrics')));
+  const text = metrics.map(({ body }) => String(body['text'])).join('\n');
+  expect(text).toMatch(/mayfly_quarantine_selfcheck_total\{outcome="failed"\} [1-9]/);
+  expect(text).toMatch(/mayfly_quarantine_selfcheck_total\{outcome="ok"\} [1-9]/);
+  expect(text).toMatch(/mayfly_quarantine_selfcheck_last_success_timestamp_seconds 1\d{9}/);
+}, 60_000);
 
 test('on the command line, from a leaked value to the end of its agent', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-quarantine-'));
@@ -362,11 +426,13 @@ test('on the command line, from a leaked value to the end of its agent', async (
     const grant = await granted(brokers[0].url, await path.token(), { identifier: 'leaked' });
     await writeFile(leaked, `${grant.uri}\n`, { mode: 0o600 });
     const hash = (await runMayfly(['hash', '--credential', leaked])).out.trim();
-    const found = await runMayfly(['leases', '--credential-sha256', hash, ...at]);
+    const some = ['--agent', AGENT, '--reason', 'a drill', ...at];
+    const [found, counted] = await Promise.all([
+      runMayfly(['leases', '--credential-sha256', hash, ...at]),
+      runMayfly(['revoke', '--dry-run', ...some]),
+    ]);
     expect(found.out).toContain(grant.leaseId);
     expect(found.out).toContain(grant.taskId);
-    const some = ['--agent', AGENT, '--reason', 'a drill', ...at];
-    const counted = await runMayfly(['revoke', '--dry-run', ...some]);
     expect(counted.out).toMatch(/^[1-9]\d* lease\(s\) would be ended\.\n$/);
     const revoked = await runMayfly(['revoke', ...some]);
     expect(revoked).toMatchObject({ code: 0, err: '' });

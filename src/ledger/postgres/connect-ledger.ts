@@ -11,6 +11,7 @@ import {
   releaseAgent,
 } from './agent-states.ts';
 import { claimAgain } from './claim-again.ts';
+import { fenceUndeclared, noteCatalogue } from './catalogues.ts';
 import { claimDue } from './claim-due.ts';
 import { claimResidue } from './claim-residue.ts';
 import { countLeases } from './count-leases.ts';
@@ -54,6 +55,7 @@ import {
 } from './reconciliation-claim.ts';
 import { releaseClaims } from './release-claims.ts';
 import { repeatsOf } from './repeats-of.ts';
+import { readSelfCheck, recordSelfCheck, takeSelfCheck } from './self-checks.ts';
 import { beginStop, endStop, exchangesUnderWay, readStops } from './stops.ts';
 
 export type LedgerOptions = LedgerAddress & {
@@ -114,6 +116,11 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     endStop: (id) => endStop(ledger, id),
     exchangesUnderWay: () => exchangesUnderWay(ledger),
     countSelected: (selector, cause) => countSelected(ledger, selector, cause),
+    noteCatalogue: (hash, inUseSeconds) => noteCatalogue(ledger, hash, inUseSeconds),
+    fenceUndeclared: (declared, limit) => fenceUndeclared(ledger, declared, limit),
+    takeSelfCheck: (name, everySeconds) => takeSelfCheck(ledger, name, everySeconds),
+    recordSelfCheck: (name, failure) => recordSelfCheck(ledger, name, failure),
+    selfCheck: (name) => readSelfCheck(ledger, name),
     agents: () => readAgents(ledger),
     agent: (id) => readAgent(ledger, id),
     quarantinedNotFenced: () => quarantinedNotFenced(ledger),

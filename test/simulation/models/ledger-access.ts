@@ -1,6 +1,13 @@
 import { canonicalJson } from '../../../src/foundation/canonical-json.ts';
 import { fail, succeed } from '../../../src/foundation/result.ts';
 import type { Ledger } from '../../../src/ledger/ledger.ts';
+import {
+  fenceUndeclared,
+  noteCatalogue,
+  recordSelfCheck,
+  selfCheck,
+  takeSelfCheck,
+} from './ledger-checking.ts';
 import type { ReplicaOfLedger } from './ledger-fencing.ts';
 import type { ModelLedger } from './ledger-model.ts';
 import { admission, commitOpening, forgetKeys, readFacts, repeatsOf } from './ledger-opening.ts';
@@ -101,6 +108,15 @@ export function oneTripLedger(
         const lease = tables.leases.get(leaseId);
         if (lease) tables.noteOfLease(model.now(), 'lease.resurrected', lease, { detail });
       }),
+    noteCatalogue: (hash, seconds) =>
+      carry('noteCatalogue', hash, () => noteCatalogue(tables, model.now(), hash, seconds)),
+    fenceUndeclared: (declared, limit) =>
+      carry('fenceUndeclared', '', () => fenceUndeclared(tables, model.now(), declared, limit)),
+    takeSelfCheck: (name, seconds) =>
+      carry('takeSelfCheck', name, () => takeSelfCheck(tables, model.now(), name, seconds)),
+    recordSelfCheck: (name, wrong) =>
+      carry('recordSelfCheck', name, () => recordSelfCheck(tables, model.now(), name, wrong)),
+    selfCheck: (name) => carry('selfCheck', name, () => selfCheck(tables, model.now(), name)),
     beginStop: (stop, limit) =>
       carry('beginStop', stop.id, () => beginStop(tables, model.now(), stop, limit)),
     stops: (seconds) => carry('stops', '', () => olderStops(tables, model.now(), seconds)),

@@ -3,7 +3,7 @@ import type { Json } from '../../../src/foundation/canonical-json.ts';
 import { TRANSITIONS } from '../../../src/ledger/lease-states.ts';
 import type { AuditEvent, Lease, Task } from '../../../src/ledger/lease.ts';
 import type { ReconciliationRow } from './ledger-reconciling.ts';
-import type { AgentRecord, Stop } from '../../../src/ledger/stop.ts';
+import type { AgentRecord, SelfCheck, Stop } from '../../../src/ledger/stop.ts';
 
 /** What the ledger's server would refuse: a bug of ours. */
 export class ModelLedgerFault extends Error {
@@ -46,6 +46,12 @@ export class LedgerTables {
   readonly agents = new Map<string, Omit<AgentRecord, 'id' | 'live'>>();
   /** Revocations under way. */
   readonly stops = new Map<string, Stop & { readonly madeAt: Date }>();
+  /** By hash; the generation is the order in which they were first seen. */
+  readonly catalogues = new Map<
+    string,
+    { readonly generation: number; readonly inUseUntil: Date }
+  >();
+  readonly selfChecks = new Map<string, Omit<SelfCheck, 'now'>>();
   readonly reconciliation: ReconciliationRow = {
     begunAt: null,
     hasEnded: false,
