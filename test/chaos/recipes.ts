@@ -60,7 +60,7 @@ export function recipeFor(point: string): Recipe {
       return sweepRecipe(step);
     case 'reconcile':
       return {
-        first: lateFirst(useCase, step),
+        first: beforeReconcile(step),
         ask: ['reconcile'],
         at: 'ending',
         plant: 'orphans',
@@ -111,6 +111,12 @@ function revokeAsk(step: string): readonly Operation[] {
 function beforeExchange(step: string): readonly string[] {
   if (step === 'record_late') return [LOST_MINT, 'exchange.guard_end.before@1+:fail'];
   return ENDING.test(step) ? [LOST_RECORD] : [];
+}
+
+/** Only a reconciliation that takes longer than four seconds has to keep its claim. */
+function beforeReconcile(step: string): readonly string[] {
+  if (step === 'keep_reconciliation') return ['reconcile.guard_list.before@1+:fail~4500'];
+  return lateFirst('reconcile', step);
 }
 
 /** An attempt that fails is what is recorded as late. */
