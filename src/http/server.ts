@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
+import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { Clock } from '../foundation/clock.ts';
@@ -31,11 +32,14 @@ export type HttpServer = {
    */
   readyTls(): Promise<() => void>;
   /**
-   * Takes no new connection, closes idle ones, lets calls under way finish, and cuts what is left
+   * Takes no new connection, lets the next answer close each open one and then closes idle ones, lets calls under way finish, and cuts what is left
    * after `graceMs`. Repeating it is fine.
    */
   stop(graceMs: number): Promise<void>;
 };
+
+/** Milliseconds in which open connections are still served; a busy client asks again by then. */
+const LETTING_GO_MS = 300;
 
 /** Milliseconds that connections may take to close by themselves after their last answer. */
 const CLOSING_MS = 200;
@@ -75,6 +79,7 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     },
     async stop(graceMs) {
       inFlight.drain();
+      await letGo();
       application.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await withinMs(inFlight.idle(), graceMs, clock);
