@@ -32,8 +32,8 @@ export type HttpServer = {
    */
   readyTls(): Promise<() => void>;
   /**
-   * Takes no new connection, lets the next answer close each open one and then closes idle ones, lets calls under way finish, and cuts what is left
-   * after `graceMs`. Repeating it is fine.
+   * Takes no new connection, ends each open one by its next answer and then those that are idle,
+   * lets calls under way finish, and cuts what is left after `graceMs`. Repeating it is fine.
    */
   stop(graceMs: number): Promise<void>;
 };
@@ -62,6 +62,18 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     // Throws for what is no certificate, or not that of the key.
     createSecureContext(files);
     return () => server.setSecureContext(files);
+  }
+
+  /**
+   * Takes no new connection, and lets the next answer on each open one end it: to close those that
+   * are idle just now would cut whoever is sending a request at this moment.
+   */
+  async function letGo(): Promise<void> {
+    const allGone = new Promise<void>((resolve) => {
+      // Not the method of the HTTP server, which closes idle connections at once.
+      NetServer.prototype.close.call(server, () => resolve());
+    });
+    await withinMs(allGone, LETTING_GO_MS, clock);
   }
 
   return {
