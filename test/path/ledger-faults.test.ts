@@ -37,7 +37,6 @@ const opensLease = (before: readonly string[]) =>
 
 /** Every statement of an exchange, in order. */
 const EXCHANGE: Readonly<Record<string, Matches>> = {
-  'its first look': (sql) => sql.includes('mayfly.exchange_facts'),
   begin: (sql) => sql === 'begin',
   'the look under the lock': (_sql, before) => before.at(-1) === 'begin',
   'the lease': (sql) => sql.includes('insert into mayfly.lease'),
