@@ -17,6 +17,7 @@ begin
     grant update (begun_at, succeeded_at, failed_at, failure) on mayfly.self_check to mayfly_app;
     grant insert, update, delete on mayfly.opening, mayfly.idempotency_key to mayfly_app;
     grant update (ended_at, end_cause, outcome, note) on mayfly.task to mayfly_app;
+    grant update (epoch, confirmed_at) on mayfly.installation to mayfly_app;
     grant update (begun_at, ended_at, claim_owner, claim_until, result)
       on mayfly.reconciliation to mayfly_app;
     grant update (

@@ -51,6 +51,7 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'leasesByName',
   'leasesByBackendId',
   'lastReconciliation',
+  'epoch',
 ]);
 
 /**

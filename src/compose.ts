@@ -4,6 +4,8 @@ import { createCircuits } from './broker/circuits.ts';
 import type { Broker } from './broker/broker.ts';
 import type { BrokerParts } from './broker/parts.ts';
 import { createBroker } from './broker/create-broker.ts';
+import type { Watched } from './broker/create-broker.ts';
+import { openLedgerWatch } from './broker/ledger-watch.ts';
 import type { CatalogueProblem } from './catalogue/catalogue.ts';
 import type { LiveCatalogue, Readied, Ready, Reloaded } from './catalogue/source.ts';
 import { openLiveCatalogue } from './compose-catalogue.ts';
@@ -158,20 +160,28 @@ async function join(
     backlog: createBacklog(),
     circuits: createCircuits({ clock, ids, log, metrics }),
   };
-  const broker = brokerOf(parts, settings.faults, log);
+  const marks = backend.marks(installation);
+  const watch = openLedgerWatch(parts, marks, settings.observe);
+  const broker = brokerOf(parts, { watch, marks }, settings.faults, log);
   const closers = [() => backend.stop(), () => targets.close(), () => ledger.close()];
   // A backend that does not answer must not keep the sweep from ending what is due.
-  await Promise.race([backend.start(), clock.sleep(LOGIN_WAIT_MS)]);
+  const known = backend.start().then(() => watch.check());
+  await Promise.race([known, clock.sleep(LOGIN_WAIT_MS)]);
   const driven = { settings, live, log, metrics, broker };
   return succeed(drive(driven, (next) => targets.ready(next), closers));
 }
 
 /** Only a test of crashes arms anything; every other broker has no fail point in its way. */
-function brokerOf(parts: BrokerParts, faults: Settings['faults'], log: Log): Broker {
-  if (faults.length === 0) return createBroker(parts);
+function brokerOf(
+  parts: BrokerParts,
+  watched: Watched,
+  faults: Settings['faults'],
+  log: Log,
+): Broker {
+  if (faults.length === 0) return createBroker(parts, watched);
   log.error({ faults }, 'FAULTS ARE ARMED: this broker harms itself, for a test of crashes');
   const armed = armFailPoints(faults);
-  return armed.broker(createBroker(armed.parts(parts)));
+  return armed.broker(createBroker(armed.parts(parts), watched));
 }
 
 type Driven = {
@@ -213,11 +223,10 @@ function drive(
     broker,
     async start() {
       const listening = await server.listen(listen.host, listen.port);
-      if (settings.sweep) {
-        const driven = { broker, metrics, clock, log: log.child({ part: 'sweep' }) };
-        sweep = startSweep(driven);
-        reconciling = startReconciling({ ...driven, ids: systemIds(clock) });
-      }
+      const driven = { broker, metrics, clock, log: log.child({ part: 'sweep' }) };
+      if (settings.sweep) sweep = startSweep(driven);
+      const ids = systemIds(clock);
+      reconciling = startReconciling({ ...driven, ids, reconciles: settings.sweep });
       return listening;
     },
     async reload() {

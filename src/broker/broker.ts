@@ -12,6 +12,7 @@ import type { AgentRecord, Quarantine, Selector } from '../ledger/stop.ts';
 import type { BackendHealth } from '../mint/backend.ts';
 import type { Paused } from './circuits.ts';
 import type { ReconcileNumbers } from '../foundation/metrics.ts';
+import type { LedgerConfirmation } from './confirm-ledger.ts';
 import type { Reconciliation } from './reconciliation.ts';
 
 /** A token exchange as it came, after the form's own rules (RFC 6749, RFC 8693) were checked. */
@@ -255,6 +256,13 @@ export type Broker = {
   reconcile(caller: OperatorCaller, dryRun: boolean): Promise<Result<Reconciliation, Failure>>;
   /** The same where it is due and no other replica is at it; else null. */
   reconcileWhenDue(): Promise<Reconciliation | null>;
+  /** Compares what the ledger and OpenBao know of each other, once. Never rejects. */
+  checkLedger(): Promise<void>;
+  /** Shows how this ledger differs; with the confirmation of just that, goes on with it. */
+  confirmLedger(
+    caller: OperatorCaller,
+    confirmation: string | null,
+  ): Promise<Result<LedgerConfirmation, Failure>>;
   /** The last reconciliation of any replica, for the gauges. */
   lastReconciliation(): Promise<ReconcileNumbers | null>;
   readiness(): Promise<Readiness>;

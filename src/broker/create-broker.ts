@@ -1,9 +1,13 @@
 import { failure } from '../foundation/failure.ts';
-import { fail } from '../foundation/result.ts';
+import type { Failure } from '../foundation/failure.ts';
+import { fail, succeed } from '../foundation/result.ts';
+import type { Result } from '../foundation/result.ts';
+import type { MarkStore } from '../mint/ledger-mark.ts';
 import type { Broker, Readiness } from './broker.ts';
 import { openClockWatch } from './clock-watch.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
 import { countInTime } from './count-in-time.ts';
+import { confirmLedger } from './confirm-ledger.ts';
 import { exchange } from './exchange.ts';
 import { lateWork } from './late-work.ts';
 import type { BrokerParts } from './parts.ts';
@@ -15,19 +19,41 @@ import { retryLease } from './retry-lease.ts';
 import { nothingUnderWay, revokeDue } from './revoke-due.ts';
 import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
 import { revokeSelected } from './revoke-selected.ts';
+import { UNWATCHED } from './ledger-watch.ts';
+import type { LedgerWatch } from './ledger-watch.ts';
+import { endNamesOnly, granting, observedReadiness } from './observe.ts';
 import { listAgents, showAgent } from './show-agents.ts';
 import { listLeases, listTasks, showLease, showTask } from './show-leases.ts';
 
 /** Seconds after which another replica, or this one restarted, can be asked. */
 const STOPPING_RETRY_SECONDS = 2;
 
+/** How this broker knows that its ledger is the one that went on. */
+export type Watched = { readonly watch: LedgerWatch; readonly marks: MarkStore };
+
+const NOTHING_WATCHED: Watched = {
+  watch: UNWATCHED,
+  marks: {
+    read: () => Promise.resolve(succeed('closed')),
+    write: () => Promise.resolve(succeed('lost')),
+  },
+};
+
 /** Joins the use cases with their parts: what both drivers, http and sweep, call. */
-export function createBroker(parts: BrokerParts): Broker {
+export function createBroker(parts: BrokerParts, watched: Watched = NOTHING_WATCHED): Broker {
+  const { watch, marks } = watched;
   let stopping = false;
   // As the sweep last counted them: counting all leases is too dear for every probe.
   let lastCounts: Readiness['late'] = null;
   const clocks = openClockWatch(parts);
   const underWay = nothingUnderWay();
+  /** A ledger that may not be the one that went on is looked at, and nothing else. */
+  const acting = async <Value>(
+    work: () => Promise<Result<Value, Failure>>,
+  ): Promise<Result<Value, Failure>> => {
+    const obstacle = watch.observing() === null ? null : await watch.obstacle();
+    return obstacle ? fail(obstacle) : work();
+  };
   return {
     authenticator: parts.authenticator,
     exchange: async (request) =>
@@ -37,26 +63,33 @@ export function createBroker(parts: BrokerParts): Broker {
               retryAfterSeconds: STOPPING_RETRY_SECONDS,
             }),
           )
-        : exchange(parts, request),
+        : granting(watch, () => exchange(parts, request)),
     answerLost: (leaseId) => answerLost(parts, leaseId),
-    completeTask: (...call) => completeTask(parts, ...call),
-    revokeCredential: (...call) => revokeCredential(parts, ...call),
-    revokeLease: (...call) => revokeLease(parts, ...call),
-    retryLease: (...call) => retryLease(parts, ...call),
-    revokeTask: (...call) => revokeTask(parts, ...call),
+    completeTask: (...call) => acting(() => completeTask(parts, ...call)),
+    revokeCredential: (...call) => acting(() => revokeCredential(parts, ...call)),
+    revokeLease: (...call) => acting(() => revokeLease(parts, ...call)),
+    retryLease: (...call) => acting(() => retryLease(parts, ...call)),
+    revokeTask: (...call) => acting(() => revokeTask(parts, ...call)),
     listLeases: (...call) => listLeases(parts, ...call),
     showLease: (...call) => showLease(parts, ...call),
     listTasks: (...call) => listTasks(parts, ...call),
     showTask: (...call) => showTask(parts, ...call),
     listAgents: (...call) => listAgents(parts, ...call),
     showAgent: (...call) => showAgent(parts, ...call),
-    quarantine: (...call) => quarantine(parts, ...call),
-    release: (...call) => release(parts, ...call),
-    revokeSelected: (...call) => revokeSelected(parts, ...call),
-    sweep: () => revokeDue(parts, underWay),
-    readiness: () => readiness(parts, clocks, lastCounts, underWay.checked),
-    reconcile: (...call) => reconcile(parts, ...call),
-    reconcileWhenDue: () => reconcileWhenDue(parts),
+    quarantine: (...call) => acting(() => quarantine(parts, ...call)),
+    release: (...call) => acting(() => release(parts, ...call)),
+    revokeSelected: (...call) => acting(() => revokeSelected(parts, ...call)),
+    sweep: () =>
+      watch.observing() === null ? revokeDue(parts, underWay) : endNamesOnly(parts, underWay),
+    readiness: async () =>
+      observedReadiness(await readiness(parts, clocks, lastCounts, underWay.checked), watch),
+    reconcile: (caller, dryRun) =>
+      dryRun ? reconcile(parts, caller, dryRun) : acting(() => reconcile(parts, caller, dryRun)),
+    reconcileWhenDue: async () =>
+      (await watch.obstacle()) === null ? reconcileWhenDue(parts) : null,
+    checkLedger: () => watch.check(),
+    confirmLedger: (caller, confirmation) =>
+      confirmLedger(parts, watch, marks, caller, confirmation),
     lastReconciliation: () => lastReconciliation(parts),
     counts: async () => {
       // Clocks are watched as often as leases are counted, whether or not anybody probes.

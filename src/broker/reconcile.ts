@@ -68,7 +68,7 @@ async function claimed(parts: BrokerParts, by: string): Promise<Result<Reconcili
  * Targets first: what is alive there matters most, and dies by the guard. Then the backend, whose
  * leases of ended users are book-keeping.
  */
-async function compareAll(
+export async function compareAll(
   parts: BrokerParts,
   dryRun: boolean,
   by: string,

@@ -8,6 +8,7 @@ import { CommandFailure, EXIT } from './exit-code.ts';
 import { registerCheck } from './check.ts';
 import type { CheckIo } from './check.ts';
 import { registerHash } from './hash.ts';
+import { registerLedger } from './ledger.ts';
 import { registerLeases } from './leases.ts';
 import { registerMigrate } from './migrate.ts';
 import { print, tell } from './print.ts';
@@ -54,6 +55,7 @@ async function createProgram(): Promise<Command> {
   registerRevoke(program);
   registerHash(program);
   registerReconcile(program);
+  registerLedger(program);
   registerBackend(program);
   registerDoctor(program);
   registerQuery(program);

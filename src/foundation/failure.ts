@@ -64,6 +64,8 @@ export const FAILURE_REASONS = [
   'lease_not_due',
   'revocation_under_way',
   'reconciliation_running',
+  'ledger_not_confirmed',
+  'confirmation_outdated',
   'mint_refused',
   'mint_unknown',
   'backend_sealed',

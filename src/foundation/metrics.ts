@@ -71,6 +71,8 @@ export type Metrics = {
   reconciliation(outcome: 'complete' | 'incomplete' | 'failed', seconds: number): void;
   /** What the last reconciliation of any replica found, and what of it is left. */
   reconcileNumbers(numbers: ReconcileNumbers): void;
+  /** Whether this replica only observes, since its ledger may not be the one that went on. */
+  observing(only: boolean): void;
   leaseCounts(counts: LeaseCounts): void;
   swept(outcome: 'ok' | 'failed', seconds: number): void;
   catalogueReloaded(outcome: 'ok' | 'failed'): void;
@@ -205,6 +207,7 @@ function leaseGauges(registry: Registry) {
 }
 
 function reconcileMetrics(registry: Registry) {
+  const observing = gauge(registry, 'observing', 'Alarm: the ledger is not confirmed.');
   const found = gauge(registry, 'reconcile_found', 'Found by the last reconciliation.', [
     'found',
     'when',
@@ -221,6 +224,7 @@ function reconcileMetrics(registry: Registry) {
   const passes = counter(registry, 'reconciliations_total', 'Reconciliations.', ['outcome']);
   const durations = histogram(registry, 'reconciliation_seconds', 'Time of a reconciliation.');
   return {
+    observing: (only) => observing.set(only ? 1 : 0),
     reconciled: (what, outcome) => acts.inc({ found: what, outcome }),
     reconciliation(outcome, seconds) {
       passes.inc({ outcome });

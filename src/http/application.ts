@@ -7,6 +7,7 @@ import { fail } from '../foundation/result.ts';
 import { listAgentsEndpoint, showAgentEndpoint } from './agents.ts';
 import { deliver } from './answer.ts';
 import { completeTaskEndpoint } from './complete-task.ts';
+import { confirmLedgerEndpoint } from './confirm-ledger.ts';
 import { serve } from './endpoint.ts';
 import type { Endpoint, Serving } from './endpoint.ts';
 import { exchangeEndpoint } from './exchange.ts';
@@ -119,6 +120,7 @@ function rest({ route }: Routes, parts: HttpParts): void {
   route('post', '/v1/agents/:id/quarantine', changes, quarantineEndpoint(parts));
   route('post', '/v1/agents/:id/release', changes, releaseEndpoint(parts));
   route('post', '/v1/reconciliations', changes, reconcileEndpoint(parts));
+  route('post', '/v1/ledger/confirm', changes, confirmLedgerEndpoint(parts));
 }
 
 /** Headers of every answer, errors and 404s included. */

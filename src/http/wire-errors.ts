@@ -113,6 +113,8 @@ export const WIRE_ERRORS: Table = {
     409,
     'A reconciliation is under way',
   ),
+  ledger_not_confirmed: unavailable('Ledger not confirmed'),
+  confirmation_outdated: wire('access_denied', 400, 409, 'Confirmation outdated'),
   mint_refused: wire('server_error', 500, 502, 'Refused by the backend'),
   mint_unknown: unavailable('Mint with an unknown outcome'),
   backend_sealed: unavailable('Backend sealed'),

@@ -210,6 +210,16 @@ export type OpenLease = Pick<
 > &
   Pick<LeaseSnapshot, 'target' | 'mount' | 'role'>;
 
+/** Which ledger this is, and how far it has come. */
+export type LedgerEpoch = {
+  readonly ledger: string;
+  /** `system_identifier` of its server: a dump that was restored elsewhere has another one. */
+  readonly cluster: string;
+  readonly epoch: number;
+  /** When an operator last said that this is the ledger to go on with. */
+  readonly confirmedAt: Date | null;
+};
+
 /** The last reconciliation that came to its end, whichever replica made it. */
 export type LastReconciliation = { readonly endedAt: Date; readonly result: Json };
 
@@ -258,6 +268,9 @@ export type Ledger = {
   /** 4 characters of Crockford base32, made once per ledger. */
   installation(): Promise<string>;
   now(): Promise<Date>;
+  epoch(): Promise<LedgerEpoch>;
+  /** Sets the epoch where it still is `from`; false where somebody else has raised it. */
+  raiseEpoch(from: number, to: number, confirmed: boolean): Promise<boolean>;
 
   // Exchange.
   readForExchange(agentId: string, identifier: string, keySha256?: Buffer): Promise<ExchangeFacts>;

@@ -20,6 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 6, file: '0006_stops.sql', minReader: 6 },
   { version: 7, file: '0007_reconciliation.sql', minReader: 2 },
   { version: 8, file: '0008_bounded_end_task.sql', minReader: 6 },
+  { version: 9, file: '0009_epoch.sql', minReader: 6 },
 ];
 
 /** The schema that this code was written for. */

@@ -3,6 +3,8 @@ import type { Clock } from '../foundation/clock.ts';
 import type { Ids } from '../foundation/ids.ts';
 import type { Log } from '../foundation/log.ts';
 import type { BackendProbe, Minter, Reaper } from './backend.ts';
+import { openMarkStore } from './ledger-mark.ts';
+import type { MarkStore } from './ledger-mark.ts';
 import type { LoginMethod } from './login-method.ts';
 import { openMinter } from './minter.ts';
 import type { TrackedMinter } from './minter.ts';
@@ -27,6 +29,8 @@ export type Backend = {
   readonly minter: Minter;
   readonly reaper: Reaper;
   readonly probe: BackendProbe;
+  /** Where this installation's ledger leaves its mark. */
+  marks(installation: string): MarkStore;
   /** Logs both identities in; a failure is logged and tried again, not thrown. */
   start(): Promise<void>;
   /** Waits for mints under way, gives the tokens back, closes the connections. */
@@ -65,6 +69,7 @@ export async function connectBackend(
     minter,
     reaper: openReaper({ port: reaping, session: sessions.reaper, log }),
     probe: openProbe({ port: health, sessions: Object.values(sessions) }),
+    marks: (installation) => openMarkStore(control, sessions.reaper, installation),
     start: async () => {
       await Promise.all([sessions.minter.start(), sessions.reaper.start()]);
     },

@@ -62,6 +62,8 @@ export type Settings = CatalogueSettings & {
   };
   readonly logLevel: string;
   readonly sweep: boolean;
+  /** Only observe until an operator confirms the ledger. */
+  readonly observe: boolean;
   /** Empty but in tests of crashes. */
   readonly faults: readonly Fault[];
 };
@@ -96,6 +98,7 @@ export function loadSettings(
       },
       logLevel: reader.required(table.LOG_LEVEL),
       sweep: reader.required(table.SWEEP),
+      observe: reader.required(table.OBSERVE),
       faults: reader.optional(table.TEST_FAIL_POINTS) ?? [],
     };
     refuseFaults(reader, settings);

@@ -207,6 +207,16 @@ export const SWEEP = setting({
   parse: either('on', 'off'),
 });
 
+export const OBSERVE = setting({
+  name: 'MAYFLY_OBSERVE',
+  meaning:
+    'Whether this broker only observes (`true`) until an operator confirms the ledger: for the ' +
+    'first start on a restored one. See backup-and-restore.md.',
+  default: 'false',
+  remedy: 'Choose true or false.',
+  parse: either('true', 'false'),
+});
+
 /** One setting for each name that the catalogue refers to. */
 export const SECRET_FAMILY = setting({
   name: 'MAYFLY_SECRET_<NAME>',
@@ -288,6 +298,7 @@ export const SETTINGS_TABLE: readonly SettingsSection[] = [
       TRUST_PROXY,
       LOG_LEVEL,
       SWEEP,
+      OBSERVE,
     ],
   },
   { title: 'The catalogue', settings: [CONFIG_DIR, ADDRESS_FAMILY, SECRET_FAMILY] },

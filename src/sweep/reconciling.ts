@@ -13,11 +13,13 @@ const LOOK_EVERY_MS = 5_000;
 const RECONCILE_STOP_WAIT_MS = 2_000;
 
 type Parts = {
-  readonly broker: Pick<Broker, 'reconcileWhenDue' | 'lastReconciliation'>;
+  readonly broker: Pick<Broker, 'checkLedger' | 'reconcileWhenDue' | 'lastReconciliation'>;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'reconciliation' | 'reconcileNumbers'>;
   readonly clock: Clock;
   readonly ids: Ids;
+  /** False: this replica only watches the ledger, and leaves the reconciling to others. */
+  readonly reconciles: boolean;
 };
 
 /** Reconciles when it is due, on whichever replica comes first, apart from the sweep's passes. */
@@ -43,10 +45,11 @@ export function startReconciling(parts: Parts): { stop(): Promise<void> } {
   };
 }
 
-async function turn({ broker, clock, log, metrics }: Parts): Promise<void> {
+async function turn({ broker, clock, log, metrics, reconciles }: Parts): Promise<void> {
   const begun = clock.monotonicMs();
   try {
-    const done = await broker.reconcileWhenDue();
+    await broker.checkLedger();
+    const done = reconciles ? await broker.reconcileWhenDue() : null;
     if (done) {
       metrics.reconciliation(done.complete ? 'complete' : 'incomplete', done.seconds);
       tell(log, done);

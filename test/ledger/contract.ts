@@ -942,6 +942,20 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
   });
 
   describe('reconciling', () => {
+    test('the epoch rises from what it was, once, and says whose it is', async () => {
+      const was = await first.epoch();
+      expect(was.ledger).toMatch(/^[0-9a-f-]{36}$/);
+      expect(was.cluster).not.toBe('');
+      const next = was.epoch + 1;
+      expect(await first.raiseEpoch(was.epoch, next, false)).toBe(true);
+      expect(await second.raiseEpoch(was.epoch, next, false)).toBe(false);
+      expect(await second.epoch()).toEqual({ ...was, epoch: next });
+      expect(await second.raiseEpoch(next, next + 5, true)).toBe(true);
+      const now = await first.epoch();
+      expect(now.epoch).toBe(next + 5);
+      expect(now.confirmedAt).toBeInstanceOf(Date);
+    });
+
     const HOUR = 3600;
 
     test('one at a time, of all replicas; its claim lapses unless it is kept', async () => {

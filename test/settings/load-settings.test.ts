@@ -103,6 +103,7 @@ describe('the settings of a broker', () => {
       },
       logLevel: 'info',
       sweep: true,
+      observe: false,
       faults: [],
     });
     expect(secrets.ledgerUrl.reveal()).toBe(LEDGER);

@@ -19,6 +19,7 @@ import { dueTargets } from './due-targets.ts';
 import { endLease } from './end-lease.ts';
 import { endTask } from './end-task.ts';
 import { endTimedOutTasks } from './end-timed-out-tasks.ts';
+import { raiseEpoch, readEpoch } from './epoch.ts';
 import { readFacts } from './exchange-facts.ts';
 import { forgetKeys } from './idempotency-keys.ts';
 import { countSelected, fenceSelected } from './fence-selected.ts';
@@ -90,6 +91,8 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     close: () => (closed ??= db.destroy()),
     installation: () => readInstallation(ledger),
     now: () => readNow(ledger),
+    epoch: () => readEpoch(ledger),
+    raiseEpoch: (from, to, confirmed) => raiseEpoch(ledger, from, to, confirmed),
     readForExchange: (...of) => readFacts(ledger, ...of),
     openLease: (...opening) => openLease(ledger, ...opening),
     forgetKeys: (limit) => forgetKeys(ledger, limit),

@@ -73,6 +73,7 @@ async function examineDesign(
 const HARM: Readonly<Record<PieceKind, string>> = {
   auth_method: 'minter and reaper cannot log in',
   mount: 'leases below it cannot be told from foreign ones',
+  mark_mount: 'a restored or cloned ledger is not noticed',
   database_config: 'credentials are not named, bounded or guarded as promised',
   database_role: 'credentials are not made, ended or bounded as promised',
   scope_policy: 'a batch token may do more or less than mint one credential',

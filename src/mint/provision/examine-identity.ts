@@ -1,4 +1,4 @@
-import { MINTER_NAME, REAPER_NAME } from '../backend-names.ts';
+import { MARK_RECORD, markMountOf, MINTER_NAME, REAPER_NAME } from '../backend-names.ts';
 import { logIn } from '../login-method.ts';
 import type { LoggedIn, LoginMethod } from '../login-method.ts';
 import { isRecord, recordIn } from './administrator.ts';
@@ -88,10 +88,11 @@ function minterNeeds({ scopes }: BackendDesign): Map<string, string> {
   return new Map(scopes.map((scope) => [`auth/token/create/${scope.tokenRole}`, 'update']));
 }
 
-function reaperNeeds({ mounts }: BackendDesign): Map<string, string> {
+function reaperNeeds({ installation, mounts }: BackendDesign): Map<string, string> {
   return new Map([
     ['sys/leases/revoke', 'update'],
     ['sys/leases/lookup', 'update'],
+    [`${markMountOf(installation)}/data/${MARK_RECORD}`, 'update'],
     ...mounts.map((mount) => [`sys/leases/lookup/${mount}/creds/any/`, 'list'] as const),
   ]);
 }

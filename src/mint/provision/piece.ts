@@ -7,6 +7,7 @@ export type Fields = Readonly<Record<string, Json>>;
 export type PieceKind =
   | 'auth_method'
   | 'mount'
+  | 'mark_mount'
   | 'database_config'
   | 'database_role'
   | 'scope_policy'

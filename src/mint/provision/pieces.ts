@@ -1,4 +1,4 @@
-import { MINTER_NAME, REAPER_NAME } from '../backend-names.ts';
+import { markMountOf, MINTER_NAME, REAPER_NAME } from '../backend-names.ts';
 import { isRecord } from './administrator.ts';
 import type { BackendDesign, ConfigDesign, ScopeDesign } from './backend-design.ts';
 import type { Piece } from './piece.ts';
@@ -35,6 +35,7 @@ export function piecesOf(design: BackendDesign, ownedMounts: readonly string[]):
   return [
     approleMethod(),
     ...design.mounts.map((mount) => databaseMount(design, mount)),
+    markMount(installation),
     ...design.configs.map(databaseConfig),
     ...scopes.map(databaseRole),
     ...scopes.map((scope) =>
@@ -80,6 +81,20 @@ function databaseMount(design: BackendDesign, mount: string): Piece {
     flatten: (data) => ({ ...data, ...(isRecord(data['config']) ? data['config'] : {}) }),
     makeBody: { type: 'database', description, config: written },
     changeAt: { path: `sys/mounts/${mount}/tune`, body: written },
+    fixed: ['type', 'description'],
+  };
+}
+
+/** A place apart from the ledger, so that a ledger that was set back is noticed. */
+function markMount(installation: string): Piece {
+  const mount = markMountOf(installation);
+  const description = `Mayfly ${installation}: which ledger is its own`;
+  return {
+    kind: 'mark_mount',
+    path: `sys/mounts/${mount}`,
+    listedAt: { path: 'sys/mounts', key: `${mount}/` },
+    wanted: { type: 'kv', description },
+    makeBody: { type: 'kv', description, options: { version: '2' } },
     fixed: ['type', 'description'],
   };
 }

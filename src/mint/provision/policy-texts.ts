@@ -1,4 +1,4 @@
-import { tokenRoleOf } from '../backend-names.ts';
+import { MARK_RECORD, markMountOf, tokenRoleOf } from '../backend-names.ts';
 import type { BackendDesign, ScopeDesign } from './backend-design.ts';
 
 /**
@@ -36,7 +36,8 @@ export function minterPolicy({ installation, scopes }: BackendDesign): string {
  * @param mounts also those that the catalogue has left: their leases still have to end.
  */
 export function reaperPolicy(installation: string, mounts: readonly string[]): string {
-  if (mounts.length === 0) return written(installation, ownToken());
+  const own = [ledgerMark(installation), ...ownToken()];
+  if (mounts.length === 0) return written(installation, own);
   const leases = mounts.map((mount) => JSON.stringify(`${mount}/creds/*`)).join(', ');
   return written(installation, [
     rule(
@@ -59,8 +60,16 @@ export function reaperPolicy(installation: string, mounts: readonly string[]): s
     ...mounts.map((mount) =>
       rule(`sys/leases/lookup/${mount}/creds/*`, '  capabilities = ["list", "sudo"]'),
     ),
-    ...ownToken(),
+    ...own,
   ]);
+}
+
+/** Which ledger this installation goes on with: kept, and never taken away. */
+function ledgerMark(installation: string): string {
+  return rule(
+    `${markMountOf(installation)}/data/${MARK_RECORD}`,
+    '  capabilities = ["create", "read", "update"]',
+  );
 }
 
 function ownToken(): string[] {

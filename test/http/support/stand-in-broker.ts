@@ -65,6 +65,8 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
     counts: () => Promise.reject(new Error('not part of the wire')),
     reconcile: () => Promise.resolve(succeed(reconciliation)),
     reconcileWhenDue: () => Promise.reject(new Error('not part of the wire')),
+    checkLedger: () => Promise.reject(new Error('not part of the wire')),
+    confirmLedger: () => Promise.reject(new Error('not part of the wire')),
     lastReconciliation: () => Promise.reject(new Error('not part of the wire')),
     readiness: () =>
       Promise.resolve({

@@ -1,0 +1,115 @@
+import type { Failure } from '../foundation/failure.ts';
+import { failure } from '../foundation/failure.ts';
+import type { LedgerEpoch } from '../ledger/ledger.ts';
+import { LedgerUnreachable } from '../ledger/ledger.ts';
+import type { KeptMark, MarkStore } from '../mint/ledger-mark.ts';
+import { judgedBySetting, SETTING_SAYS_SO } from './observe-setting.ts';
+import { objectionTo } from './judge-ledger.ts';
+import type { BrokerParts } from './parts.ts';
+
+/** Whether this ledger is the one that went on, or a restored or cloned one. */
+export type LedgerWatch = {
+  /** Why this broker only observes; null where it acts, or does not know yet. */
+  observing(): string | null;
+  /** What stands in the way of a grant now; asks first where nothing is known yet. */
+  obstacle(): Promise<Failure | null>;
+  /** Compares both places once, and raises the epoch where they agree. Never rejects. */
+  check(): Promise<void>;
+};
+
+/** For brokers without a mark, such as those of tests of other parts. */
+export const UNWATCHED: LedgerWatch = {
+  observing: () => null,
+  obstacle: () => Promise.resolve(null),
+  check: () => Promise.resolve(),
+};
+
+/** Seconds after which an operator may have confirmed. */
+const OBSERVING_RETRY_SECONDS = 30;
+
+export function openLedgerWatch(
+  parts: Pick<BrokerParts, 'ledger' | 'log' | 'metrics'>,
+  marks: MarkStore,
+  askedToObserve: boolean,
+): LedgerWatch {
+  let known = false;
+  let silence = UNKNOWN;
+  let reason = askedToObserve ? SETTING_SAYS_SO : null;
+  let underWay: Promise<void> | undefined;
+  let startedAt: Date | undefined;
+  parts.metrics.observing(reason !== null);
+
+  const conclude = (next: string | null) => {
+    if (next !== null) parts.log.error({ reason: next }, 'OBSERVING ONLY: nothing is minted');
+    else if (reason !== null) parts.log.warn({}, 'the ledger was confirmed: acting again');
+    known = true;
+    reason = next;
+    parts.metrics.observing(next !== null);
+  };
+
+  const compare = async () => {
+    const now = await parts.ledger.now();
+    startedAt ??= now;
+    // The mark first: the ledger is raised before it, so that it can never be behind by itself.
+    const mark = await marks.read();
+    if (!mark.ok) {
+      silence = mark.failure.reason === 'backend_sealed' ? mark.failure : UNKNOWN;
+      return;
+    }
+    const ours = await parts.ledger.epoch();
+    const forced = judgedBySetting(askedToObserve, ours.confirmedAt, startedAt);
+    if (mark.value === 'closed') {
+      if (!known)
+        parts.log.warn({}, 'OpenBao keeps no mark of the ledger: run "mayfly backend apply"');
+      conclude(forced);
+      return;
+    }
+    const objection = objectionTo(ours, mark.value) ?? forced;
+    if (objection === null) await raise(parts, marks, ours, mark.value);
+    conclude(objection);
+  };
+
+  const check = () =>
+    (underWay ??= compare()
+      .catch((error: unknown) => {
+        if (!(error instanceof LedgerUnreachable)) throw error;
+      })
+      .finally(() => {
+        underWay = undefined;
+      }));
+
+  return {
+    observing: () => reason,
+    check,
+    async obstacle() {
+      if (!known && reason === null) await check();
+      if (reason !== null) return notConfirmed(reason);
+      return known ? null : silence;
+    },
+  };
+}
+
+const UNKNOWN: Failure = failure(
+  'backend_unreachable',
+  'whether this ledger is the right one cannot be asked yet; try again',
+  { retryAfterSeconds: 2 },
+);
+
+function notConfirmed(reason: string): Failure {
+  return failure('ledger_not_confirmed', `${reason}; an operator has to confirm it`, {
+    retryAfterSeconds: OBSERVING_RETRY_SECONDS,
+  });
+}
+
+/** Somebody else's raise does as well: what counts is that both numbers rise. */
+async function raise(
+  { ledger }: Pick<BrokerParts, 'ledger'>,
+  marks: MarkStore,
+  ours: LedgerEpoch,
+  mark: KeptMark | 'none',
+): Promise<void> {
+  const epoch = ours.epoch + 1;
+  if (!(await ledger.raiseEpoch(ours.epoch, epoch, false))) return;
+  const { ledger: id, cluster } = ours;
+  await marks.write({ ledger: id, cluster, epoch }, mark === 'none' ? 0 : mark.version);
+}

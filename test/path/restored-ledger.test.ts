@@ -1,0 +1,138 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { BrokerProcess } from '../../src/commands/demo/world.ts';
+import { runMayfly } from '../support/run-mayfly.ts';
+import { canLogin, complete, exchange, get, granted, post, until } from './support/agent.ts';
+import type { Granted } from './support/agent.ts';
+import type { PathWorld } from './support/path-world.ts';
+import { startPathWorld } from './support/path-world.ts';
+
+const run = promisify(execFile);
+
+let path: PathWorld;
+let broker: BrokerProcess;
+let token: string;
+let admin: string;
+let tokenFile: string;
+/** Issued before the backup, and after it: the restored ledger knows the first only. */
+let before: Granted;
+let after: Granted;
+
+beforeAll(async () => {
+  path = await startPathWorld({
+    'limits.yaml': (text) => `${text}orphan_grace_seconds: 1\n`,
+  });
+  broker = await path.broker();
+  token = await path.token();
+  admin = await path.operator('mayfly-admins');
+  tokenFile = join(path.world.folder, 'admin.token');
+  await writeFile(tokenFile, admin, { mode: 0o600 });
+}, 60_000);
+
+afterAll(async () => {
+  await path?.stop();
+}, 60_000);
+
+async function epoch(): Promise<number> {
+  const [row] = await path.oracle.ledger('select epoch::int from mayfly.installation');
+  return Number(row?.['epoch']);
+}
+
+/** As docs/backup-and-restore.md says, with a server that is stopped. */
+async function copyLedger(from: string, to: string): Promise<void> {
+  const inside = (name: string) => join(path.world.folder, name);
+  await path.world.ledger.stop();
+  await run('rm', ['-rf', inside(to)]);
+  await run('cp', ['-a', inside(from), inside(to)]);
+  await path.world.ledger.start();
+}
+
+async function confirm(...options: string[]) {
+  const { code, out } = await runMayfly([
+    ...['ledger', 'confirm', '--json', '--url', broker.url, '--token-file', tokenFile],
+    ...options,
+  ]);
+  return { code, answer: JSON.parse(out) as Readonly<Record<string, unknown>> };
+}
+
+test('a healthy ledger rises, and its first mark is made without a word', async () => {
+  expect(await epoch()).toBeGreaterThan(0);
+  before = await granted(broker.url, token, { identifier: 'before', ttl: 300 });
+  const { code, answer } = await confirm();
+  expect(code).toBe(0);
+  expect(answer).toMatchObject({ observing: null, confirmed: false });
+  expect(answer['mark']).toMatchObject({ id: (answer['ledger'] as { id: string }).id });
+});
+
+test('a ledger that was set back is looked at, and nothing else (F-REV-15)', async () => {
+  await copyLedger('ledger', 'backup');
+  await until('it goes on', 15, async () => (await get(broker.url, '/readyz')).status === 200);
+  const backedUp = await epoch();
+  after = await granted(broker.url, token, { identifier: 'after', ttl: 300 });
+  await until('the epoch rose', 15, async () => (await epoch()) > backedUp);
+  await broker.stop();
+
+  await copyLedger('backup', 'ledger');
+  broker = await path.broker({ until: 'listening' });
+  await until('noticed', 10, async () => (await get(broker.url, '/readyz')).status === 503);
+  const ready = await get(broker.url, '/readyz');
+  expect(JSON.stringify(ready.body['ledger'])).toContain('observing only');
+  const refused = await exchange(broker.url, token, { identifier: 'now' });
+  expect([refused.status, refused.body['error_reason']]).toEqual([503, 'ledger_not_confirmed']);
+  const ending = await complete(broker.url, token, before.taskId);
+  expect([ending.status, ending.body['reason']]).toEqual([503, 'ledger_not_confirmed']);
+  const acting = await post(broker.url, '/v1/reconciliations', admin, {});
+  expect(acting.body['reason']).toBe('ledger_not_confirmed');
+  // A sweep or two: what the old ledger never heard of lives on.
+  await new Promise((done) => setTimeout(done, 2500));
+  expect((await get(broker.url, '/v1/leases', admin)).status).toBe(200);
+  expect(await canLogin(before.uri)).toBe(true);
+  expect(await canLogin(after.uri)).toBe(true);
+  const metrics = String((await get(broker.url, '/metrics')).body['text']);
+  expect(metrics).toContain('mayfly_observing 1');
+}, 60_000);
+
+test('an operator sees the differences, and confirms just these', async () => {
+  const shown = await confirm();
+  expect(shown.code).toBe(1);
+  const differences = shown.answer['differences'] as Readonly<Record<string, unknown>>;
+  expect(differences).toMatchObject({
+    dry_run: true,
+    before: { backend_lease_unknown: 1, user_without_lease: 1, lease_missing_in_backend: 0 },
+  });
+  expect(JSON.stringify(differences['findings'])).toContain(after.username);
+  const ask = (who: string, confirmation: string) =>
+    post(broker.url, '/v1/ledger/confirm', who, { confirmation });
+  const value = String(shown.answer['confirmation']);
+  expect((await ask(await path.operator(), value)).status).toBe(403);
+  const wrong = await ask(admin, '0000000000000000');
+  expect([wrong.status, wrong.body['reason']]).toEqual([409, 'confirmation_outdated']);
+  expect(await canLogin(after.uri)).toBe(true);
+
+  const confirmed = await confirm('--confirmation', value);
+  expect(confirmed).toMatchObject({ code: 0, answer: { confirmed: true, observing: null } });
+  expect((await get(broker.url, '/readyz')).status).toBe(200);
+  expect((await exchange(broker.url, token, { identifier: 'again' })).status).toBe(200);
+  expect((await post(broker.url, '/v1/reconciliations', admin, {})).body['after']).toEqual({
+    ...{ backend_lease_unknown: 0, lease_missing_in_backend: 0, user_without_lease: 0 },
+  });
+  expect(await canLogin(after.uri)).toBe(false);
+  expect(await canLogin(before.uri)).toBe(true);
+  const events = await path.oracle.ledger(
+    `select from mayfly.audit_event where kind = 'ledger.confirmed'`,
+  );
+  expect(events).toHaveLength(1);
+}, 30_000);
+
+test('the setting asks for the same', async () => {
+  const asked = await path.broker({
+    settings: { MAYFLY_OBSERVE: 'true', MAYFLY_SWEEP: 'off' },
+    until: 'listening',
+  });
+  const refused = await exchange(asked.url, token, { identifier: 'asked' });
+  expect(refused.body['error_reason']).toBe('ledger_not_confirmed');
+  await asked.stop();
+});
