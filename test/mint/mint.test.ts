@@ -10,6 +10,7 @@ import type { Backend } from '../../src/mint/connect-backend.ts';
 import { logIn } from '../../src/mint/login-method.ts';
 import type { LoginMethod } from '../../src/mint/login-method.ts';
 import { isTokenCreation, startHttpBetween } from '../path/support/http-between.ts';
+import { backendContract } from './contract.ts';
 import { nameOf, PLACE, startWorld } from './support/world.ts';
 import type { World } from './support/world.ts';
 
@@ -150,6 +151,19 @@ describe('minting and ending', () => {
     expect(await other.probe.health()).toMatchObject({ state: 'unreachable' });
   });
 });
+
+backendContract(() => ({
+  minter: backend.minter,
+  reaper: backend.reaper,
+  place: PLACE,
+  newName: () => nameOf(lease++),
+  userExists: roleExists,
+  holdUser: async (name) => {
+    await world.superuser(`create schema held authorization "${name}"`);
+    return async () => void (await world.superuser('drop schema held'));
+  },
+  sleep: (ms) => systemClock.sleep(ms),
+}));
 
 describe('least privilege', () => {
   const paths = {
