@@ -296,7 +296,7 @@ export class Holders {
     const { random, checks, network } = this.#around;
     if (this.#stopped.has(agentId)) return;
     this.#stopped.add(agentId);
-    let released = false;
+    let [released, over] = [false, false];
     this.#call(
       'quarantine',
       (broker) => broker.quarantine(OPERATOR, agentId, 'simulated', random.pick([0, 1, 10])),
@@ -305,20 +305,20 @@ export class Holders {
       },
     );
     const release = () => {
+      if (over) return;
       released = true;
       checks.released(agentId);
       this.#call(
         'release',
         (broker) => broker.release(OPERATOR, agentId, 'simulated'),
         (outcome) => {
-          if (outcome.ok) this.#stopped.delete(agentId);
-          else network.time.after(1_000, release);
+          if (!outcome.ok || over) return;
+          over = true;
+          // One that was sent twice may still take effect, and is not to meet the next quarantine.
+          network.time.after(120_000, () => this.#stopped.delete(agentId));
         },
       );
-      // Where the replica died with the answer, it is asked again.
-      network.time.after(30_000, () => {
-        if (this.#stopped.has(agentId)) release();
-      });
+      network.time.after(random.between(1_000, 10_000), release);
     };
     network.time.after(random.between(500, 20_000), release);
   }
