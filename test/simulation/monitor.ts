@@ -98,8 +98,10 @@ export class Monitor {
     const sealed = server === backendServer && backend.sealed;
     const known = this.#watched.get(server) ?? { wellSinceMs: 0, graceMs: 0 };
     this.#watched.set(server, known);
-    if (!server.isHealthy() || sealed) {
-      known.graceMs = Math.max(known.graceMs, GRACE_MS[server.condition]);
+    if (!server.isHealthy() || sealed || server.disturbed !== null) {
+      const worst = Math.max(GRACE_MS[server.condition], GRACE_MS[server.disturbed ?? 'up']);
+      server.disturbed = null;
+      known.graceMs = Math.max(known.graceMs, worst);
       known.wellSinceMs = time.nowMs;
     } else if (time.nowMs - known.wellSinceMs > known.graceMs) {
       known.graceMs = 0;

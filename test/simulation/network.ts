@@ -20,6 +20,8 @@ export class Server {
   /** Counts kills: what was under way in an earlier life is gone. */
   life = 0;
   readonly name: string;
+  /** A fault since somebody last looked, however short. */
+  disturbed: Condition | null = null;
   /** Resets the connection of each request that is here. */
   readonly pending = new Set<() => void>();
   #waiting: (() => void)[] = [];
@@ -35,6 +37,7 @@ export class Server {
       for (const reset of this.pending) reset();
       this.pending.clear();
     }
+    if (condition !== 'up') this.disturbed = condition;
     this.condition = condition;
     if (condition === 'up') for (const go of this.#waiting.splice(0)) go();
   }
