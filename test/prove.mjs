@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 
 const RESULTS = 'prove-results.json';
-const PROOFS = ['test/path', 'test/target', 'test/ledger'];
+const PROOFS = ['test/path', 'test/target', 'test/ledger', 'test/simulation'];
 
 await rm(RESULTS, { force: true });
 const jest = spawn(
