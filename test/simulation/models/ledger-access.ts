@@ -20,6 +20,8 @@ import {
   leasesByBackendId,
   leasesByName,
   openLeases,
+  raiseEpoch,
+  readEpoch,
   recordEvents,
 } from './ledger-reconciling.ts';
 import {
@@ -117,6 +119,9 @@ export function oneTripLedger(
     recordSelfCheck: (name, wrong) =>
       carry('recordSelfCheck', name, () => recordSelfCheck(tables, model.now(), name, wrong)),
     selfCheck: (name) => carry('selfCheck', name, () => selfCheck(tables, model.now(), name)),
+    epoch: () => carry('epoch', '', () => readEpoch(tables)),
+    raiseEpoch: (from, to, confirmed) =>
+      carry('raiseEpoch', '', () => raiseEpoch(tables, model.now(), { from, to, confirmed })),
     beginStop: (stop, limit) =>
       carry('beginStop', stop.id, () => beginStop(tables, model.now(), stop, limit)),
     stops: (seconds) => carry('stops', '', () => olderStops(tables, model.now(), seconds)),

@@ -1,7 +1,12 @@
 import { canonicalJson } from '../../../src/foundation/canonical-json.ts';
 import type { Json } from '../../../src/foundation/canonical-json.ts';
 import type { Lease, NewAuditEvent } from '../../../src/ledger/lease.ts';
-import type { LastReconciliation, OpenLease, Page } from '../../../src/ledger/ledger.ts';
+import type {
+  LastReconciliation,
+  LedgerEpoch,
+  OpenLease,
+  Page,
+} from '../../../src/ledger/ledger.ts';
 import { byId, later } from './ledger-fencing.ts';
 import type { ReplicaOfLedger } from './ledger-fencing.ts';
 import type { LedgerTables } from './ledger-tables.ts';
@@ -122,4 +127,19 @@ export function recordEvents(
     if (tables.eventIds.has(event.id)) continue;
     tables.writeEvent({ ...event, at: now, body: canonicalJson(event.body) });
   }
+}
+
+export function readEpoch(tables: LedgerTables): LedgerEpoch {
+  return { ledger: '00000000-0000-7000-8000-000000000000', cluster: 'model', ...tables.epoch };
+}
+
+export function raiseEpoch(
+  { epoch: row }: LedgerTables,
+  now: Date,
+  to: { readonly from: number; readonly to: number; readonly confirmed: boolean },
+): boolean {
+  if (row.epoch !== to.from) return false;
+  row.epoch = to.to;
+  if (to.confirmed) row.confirmedAt = now;
+  return true;
 }

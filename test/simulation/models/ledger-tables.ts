@@ -52,6 +52,7 @@ export class LedgerTables {
     { readonly generation: number; readonly inUseUntil: Date }
   >();
   readonly selfChecks = new Map<string, Omit<SelfCheck, 'now'>>();
+  readonly epoch: { epoch: number; confirmedAt: Date | null } = { epoch: 1, confirmedAt: null };
   readonly reconciliation: ReconciliationRow = {
     begunAt: null,
     hasEnded: false,
