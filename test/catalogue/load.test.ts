@@ -43,6 +43,7 @@ describe('a sound catalogue', () => {
       requests_per_minute: 6000,
       sweep_batch: 200,
       revocation_backlog: 2000,
+      self_check_seconds: 600,
       endings_per_target: 4,
       not_dead_alarm_seconds: 10,
       not_settled_alarm_seconds: 300,

@@ -263,7 +263,7 @@ async function checkWhole(run: Run, leases: ReadonlyMap<string, Lease>): Promise
 async function fresh(): Promise<Run> {
   await ledger.shiftClock(0);
   // Claims of this run are to meet this run's leases.
-  await ledger.query('truncate mayfly.lease, mayfly.task, mayfly.opening');
+  await ledger.query('truncate mayfly.lease, mayfly.task, mayfly.opening cascade');
   return new Run();
 }
 

@@ -399,17 +399,24 @@ test('F-MINT-4 a rate limit of OpenBao: 503 with its hint, nothing granted, noth
       limited(call)
         ? {
             status: 429,
-            headers: { 'retry-after': '7' },
+            headers: { 'retry-after': '2' },
             body: '{"errors":["request path: rate limit quota exceeded"]}',
           }
         : on();
     const answer = await ask({ identifier: `limited-${limited.name}` });
     expect(refusal(answer)).toEqual([503, 'temporarily_unavailable', 'backend_unreachable']);
-    expect(answer.headers.get('retry-after')).toBe('7');
+    expect(answer.headers.get('retry-after')).toMatch(/^[12]$/);
     const [row] = await leasesOf(path, `limited-${limited.name}`);
     expect(row?.state).toBe('abandoned');
     expect(await path.oracle.roleExists(String(row?.credential_name))).toBe(false);
   }
+  bao.pass();
+  await until('mints are tried again', 10, async () => {
+    const answer = await ask({ identifier: 'after-the-limit' });
+    if (answer.status !== 200) return false;
+    await complete(broker.url, token, grantOf(answer).taskId);
+    return true;
+  });
 });
 
 test('F-MINT-5 a life that OpenBao grants shorter than asked is the one that is told', async () => {

@@ -123,7 +123,7 @@ function finish(response: ServerResponse, fate: Fate): void {
 
 /** True for the call that makes a user. */
 export function isMint({ method, path }: Call): boolean {
-  return method === 'GET' && /\/creds\/[^/]+$/.test(path);
+  return method === 'GET' && /^\/v1\/[^/]+\/creds\/[^/?]+$/.test(path);
 }
 
 /** True for the call that makes a lease's own token. */
