@@ -12,7 +12,8 @@ export default {
       },
     ],
   },
-  maxWorkers: 2,
+  // Most of them wait for servers and deadlines: more than two cores' worth.
+  maxWorkers: 3,
   testTimeout: 30_000,
   collectCoverageFrom: ['src/**/*.ts'],
   coverageProvider: 'babel',

@@ -63,7 +63,7 @@ const release = (broker: BrokerProcess, agent = AGENT) =>
 
 /** Milliseconds between two exchanges: 50 a second over all three brokers. */
 const EVERY_MS = 20;
-const ROUNDS = PROVE ? 200 : 8;
+const ROUNDS = PROVE ? 200 : 5;
 
 test('quarantine under 50 exchanges a second on three brokers: nothing is granted after (F-QUA-2)', async () => {
   const answeredAfterMs: number[] = [];
