@@ -277,7 +277,9 @@ describe('inside one broker', () => {
     expect(first).toBe(false);
     // What was granted now, which is narrower than the task that is open, is what is said.
     expect(late.granted.maxTtlSeconds).toBeGreaterThan(60);
-    expect(exchangeJson(late).authorization_details).toMatchObject([{ max_ttl: 60 }]);
+    const [shown] = exchangeJson(late).authorization_details as readonly { max_ttl: number }[];
+    // A second may have begun between the two.
+    expect([59, 60]).toContain(shown?.max_ttl);
     const narrow = await broker.granted({ identifier: 'meanwhile', details: { max_ttl: 30 } });
     expect(exchangeJson(narrow).authorization_details).toMatchObject([{ max_ttl: 30 }]);
     expect(late.expiresInSeconds).toBeLessThanOrEqual(60);
