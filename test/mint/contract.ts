@@ -67,6 +67,12 @@ export function backendContract(make: () => BackendUnderTest): void {
         await world.sleep(100);
       }
       expect(await world.userExists(name)).toBe(false);
+      // The user goes first, then the entry.
+      const known = async () => {
+        const answer = await world.reaper.knows(id);
+        return answer.ok && answer.value;
+      };
+      for (let look = 0; look < 60 && (await known()); look++) await world.sleep(100);
       expect(await world.reaper.knows(id)).toEqual({ ok: true, value: false });
     });
 
