@@ -120,6 +120,18 @@ function isBroken(error: unknown): boolean {
   return !(error instanceof pg.DatabaseError) || FATAL_STATES.has(error.code ?? '');
 }
 
+/**
+ * Plans that are made once a connection and find their rows through an index. What Postgres chooses by
+ * itself, hash joins over all roles, grows with every credential that lives (decision 29).
+ */
+const PLANS = [
+  'plan_cache_mode=force_generic_plan',
+  'enable_hashjoin=off',
+  'enable_mergejoin=off',
+  'enable_seqscan=off',
+  'jit=off',
+];
+
 async function poolConfig(endpoint: Endpoint, login: Login, max: number): Promise<pg.PoolConfig> {
   return {
     host: endpoint.host,
@@ -141,6 +153,7 @@ async function poolConfig(endpoint: Endpoint, login: Login, max: number): Promis
       'search_path=pg_catalog',
       'default_transaction_isolation=read\\ committed',
       'default_transaction_read_only=off',
+      ...PLANS,
       `statement_timeout=${STATEMENT_TIMEOUT_MS}`,
       'idle_in_transaction_session_timeout=5000',
     ]
