@@ -1,3 +1,4 @@
+import { within } from '../foundation/clock.ts';
 import { LedgerUnreachable } from '../ledger/ledger.ts';
 import type { LedgerCounts } from '../ledger/ledger.ts';
 import { COUNT_WAIT_MS } from './margins.ts';
@@ -9,20 +10,11 @@ import type { BrokerParts } from './parts.ts';
  */
 export async function countInTime(parts: BrokerParts): Promise<LedgerCounts> {
   const { not_dead_alarm_seconds, not_settled_alarm_seconds } = parts.catalogue.current().limits;
-  const waited = new AbortController();
-  const late = parts.clock.sleep(COUNT_WAIT_MS, waited.signal).then(() => {
-    throw new LedgerUnreachable('The leases were not counted in time.');
-  });
-  const counted = parts.ledger.counts({
+  const counting = parts.ledger.counts({
     notDeadSeconds: not_dead_alarm_seconds,
     notSettledSeconds: not_settled_alarm_seconds,
   });
-  try {
-    return await Promise.race([counted, late]);
-  } finally {
-    // The one that lost may still reject; nobody waits for it.
-    late.catch(() => undefined);
-    counted.catch(() => undefined);
-    waited.abort();
-  }
+  const counted = await within(parts.clock, COUNT_WAIT_MS, counting);
+  if (counted === undefined) throw new LedgerUnreachable('The leases were not counted in time.');
+  return counted;
 }

@@ -1,3 +1,4 @@
+import { within } from '../foundation/clock.ts';
 import type { Lease } from '../ledger/lease.ts';
 import { endLeases } from './end-leases.ts';
 import type { BrokerParts } from './parts.ts';
@@ -75,20 +76,13 @@ export async function endOnce(
 }
 
 /** The attempt's answer, or undefined where a slow target takes longer than the caller waits. */
-async function withinWait(
+function withinWait(
   parts: BrokerParts,
   attempt: Promise<readonly Lease[]>,
   until: number,
 ): Promise<readonly Lease[] | undefined> {
-  const waited = new AbortController();
   parts.background.run('end', () => attempt);
-  const left = until - parts.clock.monotonicMs();
-  const late = parts.clock.sleep(left, waited.signal).then(() => undefined);
-  try {
-    return await Promise.race([attempt, late]);
-  } finally {
-    waited.abort();
-  }
+  return within(parts.clock, until - parts.clock.monotonicMs(), attempt);
 }
 
 function settleBehind(parts: BrokerParts, dead: readonly Lease[]): void {

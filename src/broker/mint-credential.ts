@@ -1,4 +1,5 @@
 import type { Target } from '../catalogue/target.ts';
+import { within } from '../foundation/clock.ts';
 import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
@@ -28,15 +29,10 @@ export async function mintCredential(
   target: Target,
   opened: Opened,
 ): Promise<Result<Minted, Failure>> {
-  const waited = new AbortController();
   const spentMs = parts.clock.monotonicMs() - opened.openedAtMs;
-  const late = parts.clock
-    .sleep(Math.max(0, MINT_WAIT_MS - spentMs), waited.signal)
-    .then(() => undefined);
   const work = mintAndRecord(parts, target, opened);
   parts.background.run('mint', () => work);
-  const outcome = await Promise.race([work, late]);
-  waited.abort();
+  const outcome = await within(parts.clock, MINT_WAIT_MS - spentMs, work);
   if (outcome !== undefined) return outcome;
   // Nobody waits for it any more: fence it now, and what the mint still makes is ended.
   parts.background.run('end a late mint', () => endLateMint(parts, opened.lease, work));

@@ -1,3 +1,4 @@
+import { within } from '../foundation/clock.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
@@ -22,9 +23,7 @@ export async function endNamesOnly(parts: BrokerParts, underWay: UnderWay): Prom
   const tally = { endedByName: 0 };
   const names = endOverdueNames(parts, underWay, tally);
   parts.background.run('names', () => names);
-  const waited = new AbortController();
-  await Promise.race([names, parts.clock.sleep(PASS_WAIT_MS, waited.signal)]);
-  waited.abort();
+  await within(parts.clock, PASS_WAIT_MS, names);
   const nothing = { claimed: 0, died: 0, settling: 0, late: 0, tasksTimedOut: 0, more: false };
   return { ...nothing, ...tally };
 }

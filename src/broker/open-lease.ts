@@ -1,4 +1,5 @@
 import { encodeName } from '../target/credential-name.ts';
+import { within } from '../foundation/clock.ts';
 import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
@@ -120,14 +121,11 @@ async function tokenInTime(
   credentialName: string,
   ttlSeconds: number,
 ): Promise<Result<SecretText, Failure>> {
-  const waited = new AbortController();
-  const late = parts.clock
-    .sleep(TOKEN_WAIT_MS, waited.signal)
-    .then(() => fail(failure('backend_unreachable', 'the secret backend did not answer in time')));
   const token = parts.minter.token(place, credentialName, ttlSeconds + TOKEN_MARGIN_SECONDS);
-  const outcome = await Promise.race([token, late]);
-  waited.abort();
-  return outcome;
+  return (
+    (await within(parts.clock, TOKEN_WAIT_MS, token)) ??
+    fail(failure('backend_unreachable', 'the secret backend did not answer in time'))
+  );
 }
 
 function placeOf(ask: Ask): MintPlace {

@@ -1,3 +1,4 @@
+import { within } from '../foundation/clock.ts';
 import type { BackendHealth } from '../mint/backend.ts';
 import type { Readiness } from './broker.ts';
 import { clocksApart, isOff, ownClock, readClock, skewSeconds } from './clock-skew.ts';
@@ -22,8 +23,8 @@ export async function readiness(
   checked: Checked,
 ): Promise<Readiness> {
   const [ledger, backend, targets] = await Promise.all([
-    within(parts, () => readClock(parts.clock, () => parts.ledger.now())),
-    within(parts, () => backendClock(parts)),
+    inTime(parts, () => readClock(parts.clock, () => parts.ledger.now())),
+    inTime(parts, () => backendClock(parts)),
     Promise.all(parts.targets.names().map((name) => targetClock(parts, name))),
   ]);
   const apart = ledger && clocksApart(parts.clock, ledger.at);
@@ -78,7 +79,7 @@ type TargetClock = {
 async function targetClock(parts: BrokerParts, name: string): Promise<TargetClock> {
   const access = parts.targets.access(name);
   if (!access) return { name, guarded: false, clock: undefined };
-  const clock = await within(parts, () => readClock(parts.clock, () => access.guard.now()));
+  const clock = await inTime(parts, () => readClock(parts.clock, () => access.guard.now()));
   return { name, guarded: true, clock };
 }
 
@@ -115,17 +116,6 @@ function targetReadiness(
 }
 
 /** The value, or undefined where it failed or took too long. */
-async function within<Value>(
-  parts: BrokerParts,
-  ask: () => Promise<Value>,
-): Promise<Value | undefined> {
-  const waited = new AbortController();
-  const late = parts.clock.sleep(READINESS_WAIT_MS, waited.signal).then(() => undefined);
-  try {
-    return await Promise.race([ask(), late]);
-  } catch {
-    return undefined;
-  } finally {
-    waited.abort();
-  }
+function inTime<Value>(parts: BrokerParts, ask: () => Promise<Value>): Promise<Value | undefined> {
+  return within(parts.clock, READINESS_WAIT_MS, ask()).catch(() => undefined);
 }

@@ -1,3 +1,4 @@
+import { within } from '../foundation/clock.ts';
 import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
@@ -63,10 +64,5 @@ async function tryNow(parts: BrokerParts, lease: Lease, waitSeconds: number): Pr
 /** What takes longer than the caller waits goes on behind the answer. */
 async function inTime(parts: BrokerParts, work: Promise<void>, seconds: number): Promise<void> {
   parts.background.run('retry', () => work);
-  const waited = new AbortController();
-  try {
-    await Promise.race([work, parts.clock.sleep(seconds * 1000, waited.signal)]);
-  } finally {
-    waited.abort();
-  }
+  await within(parts.clock, seconds * 1000, work);
 }

@@ -1,3 +1,4 @@
+import { within } from '../foundation/clock.ts';
 import { LedgerUnreachable } from '../ledger/ledger.ts';
 import type { DueTarget } from '../ledger/ledger.ts';
 import type { SweepPass } from './broker.ts';
@@ -117,7 +118,5 @@ function beginSettling(
 
 async function waitBounded(parts: BrokerParts, what: string, work: Promise<void>): Promise<void> {
   parts.background.run(what, () => work);
-  const waited = new AbortController();
-  await Promise.race([work, parts.clock.sleep(PASS_WAIT_MS, waited.signal)]);
-  waited.abort();
+  await within(parts.clock, PASS_WAIT_MS, work);
 }

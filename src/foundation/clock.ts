@@ -9,6 +9,8 @@ export type Clock = {
   monotonicMs(): number;
   /** Resolves after `ms` milliseconds, or at once when `signal` aborts. Never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `ring` once, after `ms` milliseconds, unless the answer is called before. */
+  alarm(ms: number, ring: () => void): () => void;
 };
 
 /** The longest delay that setTimeout honours, in milliseconds; above it, it fires at once. */
@@ -28,10 +30,38 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, Math.min(Math.max(0, ms), LONGEST_TIMER_MS));
+      const timer = setTimeout(done, delayOf(ms));
       signal?.addEventListener('abort', done, { once: true });
     }),
+  alarm: (ms, ring) => {
+    const timer = setTimeout(ring, delayOf(ms));
+    return () => clearTimeout(timer);
+  },
 };
+
+function delayOf(ms: number): number {
+  return Math.min(Math.max(0, ms), LONGEST_TIMER_MS);
+}
+
+/**
+ * What `work` comes to, or undefined where that takes longer than `ms` milliseconds: the work goes on,
+ * and only the wait for it is over. Rejects where the work does so in time.
+ */
+export async function within<Value>(
+  clock: Pick<Clock, 'alarm'>,
+  ms: number,
+  work: Promise<Value>,
+): Promise<Value | undefined> {
+  let cancel: (() => void) | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    cancel = clock.alarm(ms, () => resolve(undefined));
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    cancel?.();
+  }
+}
 
 /** Unix seconds, rounded down. */
 export function unixSeconds(instant: Date): number {

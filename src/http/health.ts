@@ -1,3 +1,4 @@
+import { within } from '../foundation/clock.ts';
 import { succeed } from '../foundation/result.ts';
 import type { LateWork, Readiness } from '../broker/broker.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -16,12 +17,9 @@ export const healthEndpoint: Endpoint = () =>
 export function readyEndpoint({ broker, clock }: HttpParts, inFlight: InFlight): Endpoint {
   let underWay: Promise<Readiness | null> | undefined;
   const check = async () => {
-    const late = new AbortController();
     try {
-      const waited = clock.sleep(SERVER_BOUNDS.readinessMs, late.signal).then(() => null);
-      return await Promise.race([broker.readiness(), waited]);
+      return (await within(clock, SERVER_BOUNDS.readinessMs, broker.readiness())) ?? null;
     } finally {
-      late.abort();
       underWay = undefined;
     }
   };

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { within } from '../foundation/clock.ts';
 import type { Clock } from '../foundation/clock.ts';
 import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
@@ -20,13 +21,8 @@ export async function readBody(
   if (request.destroyed) return fail(incomplete());
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > maxBytes + REQUEST_BOUNDS.discardBytes) return fail(tooLarge(maxBytes));
-  const deadline = new AbortController();
-  const late = clock.sleep(REQUEST_BOUNDS.bodyMs, deadline.signal).then(() => fail(incomplete()));
-  try {
-    return await Promise.race([late, collect(request, maxBytes)]);
-  } finally {
-    deadline.abort();
-  }
+  const read = await within(clock, REQUEST_BOUNDS.bodyMs, collect(request, maxBytes));
+  return read ?? fail(incomplete());
 }
 
 function collect(request: IncomingMessage, maxBytes: number): Promise<Result<Buffer, Failure>> {

@@ -6,7 +6,7 @@ import type { Server as TlsServer } from 'node:https';
 import { Server as NetServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import type { Clock } from '../foundation/clock.ts';
+import { within } from '../foundation/clock.ts';
 import { faultOf } from '../foundation/fault.ts';
 import { createApplication } from './application.ts';
 import type { TrustProxy } from './application.ts';
@@ -73,7 +73,7 @@ export function createHttpServer(options: HttpOptions): HttpServer {
       // Not the method of the HTTP server, which closes idle connections at once.
       NetServer.prototype.close.call(server, () => resolve());
     });
-    await withinMs(allGone, LETTING_GO_MS, clock);
+    await within(clock, LETTING_GO_MS, allGone);
   }
 
   return {
@@ -94,8 +94,8 @@ export function createHttpServer(options: HttpOptions): HttpServer {
       await letGo();
       application.stop();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await withinMs(inFlight.idle(), graceMs, clock);
-      await withinMs(closed, CLOSING_MS, clock);
+      await within(clock, graceMs, inFlight.idle());
+      await within(clock, CLOSING_MS, closed);
       // Silent connections, half-sent requests, and calls that outlasted the grace.
       for (const socket of sockets) socket.destroy();
       await closed;
@@ -127,10 +127,4 @@ function openSockets(server: Server | TlsServer): ReadonlySet<Socket> {
     socket.once('close', () => sockets.delete(socket));
   });
   return sockets;
-}
-
-async function withinMs(work: Promise<void>, ms: number, clock: Clock): Promise<void> {
-  const over = new AbortController();
-  await Promise.race([work, clock.sleep(ms, over.signal)]);
-  over.abort();
 }

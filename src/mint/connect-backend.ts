@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { within } from '../foundation/clock.ts';
 import type { Clock } from '../foundation/clock.ts';
 import type { Ids } from '../foundation/ids.ts';
 import type { Log } from '../foundation/log.ts';
@@ -84,9 +85,7 @@ async function stopAll(
   sessions: readonly Session[],
   ports: readonly VaultPort[],
 ): Promise<void> {
-  const waited = new AbortController();
-  await Promise.race([minter.idle(), clock.sleep(STOP_WAIT_MS, waited.signal)]);
-  waited.abort();
+  await within(clock, STOP_WAIT_MS, minter.idle());
   await Promise.all(sessions.map((session) => session.stop()));
   for (const port of ports) port.close();
 }

@@ -36,17 +36,16 @@ export function openTurns(limit: number, waitMs: number, clock: Clock): Turns {
 
 function waitInLine(line: Line, waitMs: number, clock: Clock): Promise<(() => void) | null> {
   return new Promise((resolve) => {
-    const called = new AbortController();
-    const waiter: Waiter = (turn) => {
-      called.abort();
-      resolve(turn);
-    };
-    line.waiting.push(waiter);
-    void clock.sleep(waitMs, called.signal).then(() => {
+    const giveUp = clock.alarm(waitMs, () => {
       const place = line.waiting.indexOf(waiter);
       if (place === -1) return;
       line.waiting.splice(place, 1);
       resolve(null);
     });
+    const waiter: Waiter = (turn) => {
+      giveUp();
+      resolve(turn);
+    };
+    line.waiting.push(waiter);
   });
 }

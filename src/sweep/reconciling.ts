@@ -1,5 +1,6 @@
 import type { Broker } from '../broker/broker.ts';
 import type { Reconciliation } from '../broker/reconciliation.ts';
+import { within } from '../foundation/clock.ts';
 import type { Clock } from '../foundation/clock.ts';
 import { faultOf } from '../foundation/fault.ts';
 import type { Ids } from '../foundation/ids.ts';
@@ -38,9 +39,7 @@ export function startReconciling(parts: Parts): { stop(): Promise<void> } {
   return {
     async stop() {
       stopping.abort();
-      const waited = new AbortController();
-      await Promise.race([loop, clock.sleep(RECONCILE_STOP_WAIT_MS, waited.signal)]);
-      waited.abort();
+      await within(clock, RECONCILE_STOP_WAIT_MS, loop);
     },
   };
 }

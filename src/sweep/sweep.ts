@@ -1,4 +1,5 @@
 import type { Broker, SweepPass } from '../broker/broker.ts';
+import { within } from '../foundation/clock.ts';
 import type { Clock } from '../foundation/clock.ts';
 import { faultOf } from '../foundation/fault.ts';
 import type { Log } from '../foundation/log.ts';
@@ -104,12 +105,6 @@ async function withinMs(
   work: Promise<unknown>,
   ms: number,
 ): Promise<'done' | 'late'> {
-  const stopTimer = new AbortController();
   const done = work.then(() => 'done' as const);
-  const late = clock.sleep(ms, stopTimer.signal).then(() => 'late' as const);
-  try {
-    return await Promise.race([done, late]);
-  } finally {
-    stopTimer.abort();
-  }
+  return (await within(clock, ms, done)) ?? 'late';
 }

@@ -10,6 +10,7 @@ function circuit(pauseAfter: number) {
     now: () => new Date(ms),
     monotonicMs: () => ms,
     sleep: () => Promise.resolve(),
+    alarm: () => () => undefined,
   };
   const ids = { fraction: () => 0 } as unknown as Ids;
   return {

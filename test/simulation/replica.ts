@@ -132,6 +132,10 @@ function processClock({ network, wallAheadMs }: Surroundings, process: Process):
           resolve();
         });
       }),
+    alarm: (ms, ring) => {
+      const due = time.after(Math.max(0, ms), () => network.deliver(process, ring));
+      return () => time.cancel(due);
+    },
   };
 }
 

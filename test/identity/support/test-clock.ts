@@ -10,6 +10,7 @@ export function testClock(): Clock & { advance(ms: number): void } {
     now: () => new Date(START_S * 1000 + passedMs),
     monotonicMs: () => passedMs,
     sleep: () => Promise.resolve(),
+    alarm: () => () => undefined,
     advance: (ms) => {
       passedMs += ms;
     },

@@ -11,14 +11,22 @@ const LOOK_MS = 5;
 export function movedClock(offMs = 0): MovedClock {
   let moved = 0;
   const monotonicMs = () => systemClock.monotonicMs() + moved;
+  const sleep: Clock['sleep'] = async (ms, signal) => {
+    const until = monotonicMs() + ms;
+    while (signal?.aborted !== true && monotonicMs() < until) {
+      await systemClock.sleep(Math.min(LOOK_MS, until - monotonicMs()), signal);
+    }
+  };
   return {
     now: () => new Date(systemClock.now().getTime() + offMs),
     monotonicMs,
-    sleep: async (ms, signal) => {
-      const until = monotonicMs() + ms;
-      while (signal?.aborted !== true && monotonicMs() < until) {
-        await systemClock.sleep(Math.min(LOOK_MS, until - monotonicMs()), signal);
-      }
+    sleep,
+    alarm: (ms, ring) => {
+      const cancelled = new AbortController();
+      void sleep(ms, cancelled.signal).then(() => {
+        if (!cancelled.signal.aborted) ring();
+      });
+      return () => cancelled.abort();
     },
     advance: (ms) => {
       moved += ms;
