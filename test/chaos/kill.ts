@@ -23,6 +23,8 @@ const FROZEN_MS: readonly (readonly [number, number])[] = [
 
 const POLL_MS = 50;
 const PLANT_EVERY_MS = 2_000;
+/** Milliseconds between two times that something is made due; every broker looks once a second. */
+const DUE_EVERY_MS = 300;
 
 /** Milliseconds after an orderly stop was asked for; a broker that takes longer is killed. */
 const TERM_AFTER_MS = 400;
@@ -63,6 +65,13 @@ async function lapseReconciliation({ oracle, random }: Stage): Promise<void> {
     .catch(() => undefined);
 }
 
+/** Whichever broker looks next has its turn, so it takes some turns until the armed one has. */
+async function makeSelfCheckDue({ oracle }: Stage): Promise<void> {
+  await oracle
+    .ledger(`update mayfly.self_check set begun_at = mayfly.ledger_now() - interval '1 day'`)
+    .catch(() => undefined);
+}
+
 /** Asks for what leads there, until the broker is gone or frozen, or the patience is over. */
 async function bring(stage: Stage, replica: Replica, recipe: Recipe, point: string): Promise<void> {
   const until = Date.now() + recipe.patience * 1000;
@@ -82,7 +91,12 @@ async function bring(stage: Stage, replica: Replica, recipe: Recipe, point: stri
   if (recipe.plant === 'residue') void plantResidue(stage).catch(() => undefined);
   if (recipe.stop) setTimeout(() => replica.signal('SIGTERM'), TERM_AFTER_MS);
   let plantedAt = 0;
+  let dueAt = 0;
   while (goesOn()) {
+    if (recipe.due === 'self_check' && Date.now() - dueAt > DUE_EVERY_MS) {
+      dueAt = Date.now();
+      await makeSelfCheckDue(stage);
+    }
     if (Date.now() - plantedAt > PLANT_EVERY_MS) {
       plantedAt = Date.now();
       if (recipe.plant === 'risen') await plantRisen(stage).catch(() => undefined);

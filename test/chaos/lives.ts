@@ -46,6 +46,7 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
   const agent = renewed(async () => (await world.workloadToken('invoice-reconciler')).reveal());
   const writer = renewed(async () => (await world.workloadToken('report-writer')).reveal());
   const operator = renewed(async () => (await world.operatorToken('mayfly-operators')).reveal());
+  const admin = renewed(async () => (await world.operatorToken('mayfly-admins')).reveal());
   const sessions = new Set<Client>();
   const targetPort = world.target.port;
   let counter = 0;
@@ -82,6 +83,17 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
     // Only one at a time: another is at it.
     if (answer.status === 409 || answer.status === 503) await sleep(500);
     return answer;
+  }
+
+  /** Looks at the differences and confirms just them, which works where nothing changed between. */
+  async function confirmLedger(at: string): Promise<void> {
+    const common = { token: await admin(), timeoutMs: RECONCILE_MS };
+    const shown = await call(`${at}/v1/ledger/confirm`, { ...common, json: {} });
+    record.answered('differences', shown.status);
+    if (shown.status !== 200) return;
+    const json = { confirmation: shown.body['confirmation'] };
+    const confirmed = await call(`${at}/v1/ledger/confirm`, { ...common, json });
+    record.answered('confirmation', confirmed.status);
   }
 
   async function take(at: string, seconds: number): Promise<Handed | undefined> {
@@ -205,6 +217,7 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
     if (operation === 'quarantine') return void (await quarantine(doors));
     if (operation === 'revoke_selected') return void (await revokeSelected(doors));
     if (operation === 'reconcile') return void (await reconcile(doors.endAt));
+    if (operation === 'confirm_ledger') return void (await confirmLedger(doors.endAt));
     if (operation === 'retry') return void (await retry(doors.endAt));
     if (operation === 'give_up') {
       // At any point of the exchange: its answer is lost, and what it made must go.

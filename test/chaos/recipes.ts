@@ -12,6 +12,7 @@ export type Operation =
   | 'quarantine'
   | 'revoke_selected'
   | 'reconcile'
+  | 'confirm_ledger'
   | 'linger';
 
 /** How a broker is brought to one fail point. */
@@ -26,11 +27,24 @@ export type Recipe = {
   readonly plant?: 'residue' | 'risen' | 'orphans';
   /** A polite end is what leads there. */
   readonly stop?: true;
+  /** What comes by a schedule of minutes is made due, again and again. */
+  readonly due?: 'self_check';
   /** Seconds until it counts as not reached. */
   readonly patience: number;
 };
 
-export const POINTS: readonly string[] = FAIL_POINTS;
+/**
+ * A confirmation only compares. The steps by which a reconciliation ends what it finds lie on its way
+ * in the code, behind the question whether this is a dry run, and no confirmation takes them.
+ */
+const NEVER_TAKEN =
+  /^confirm_ledger\.(keep_reconciliation|record_resurrected|guard_end|prover_look|reaper_revoke|end_lease|record_deaths|record_late|record_settled)\./;
+
+export const OUT_OF_REACH: readonly string[] = FAIL_POINTS.filter((point) =>
+  NEVER_TAKEN.test(point),
+);
+
+export const POINTS: readonly string[] = FAIL_POINTS.filter((point) => !NEVER_TAKEN.test(point));
 
 export const RECONCILES: boolean = POINTS.some((point) => point.startsWith('reconcile.'));
 
@@ -54,6 +68,8 @@ export function recipeFor(point: string): Recipe {
         at: 'ending',
         ...planted(step, 12),
       };
+    case 'confirm_ledger':
+      return { first: [], ask: ['confirm_ledger'], at: 'ending', patience: 25 };
     case 'stop':
       return { first: [], ask: [], at: 'ending', stop: true, patience: 12 };
     case 'sweep':
@@ -71,8 +87,13 @@ export function recipeFor(point: string): Recipe {
   }
 }
 
+/** Steps that of the sweep only the self-check of quarantine takes. */
+const SELF_CHECK =
+  /^(take_self_check|release_agent|open_lease|quarantine_agent|record_mint|record_denial|end_task|record_self_check)$/;
+
 function sweepRecipe(step: string): Recipe {
   const common = { at: 'ending', ...planted(step, 25) } as const;
+  if (SELF_CHECK.test(step)) return { ...common, first: [], ask: [], due: 'self_check' };
   // What a quarantine did not live to fence.
   if (step === 'fence_selected') {
     return { ...common, first: ['revoke.fence_selected.before@1+:fail'], ask: ['quarantine'] };

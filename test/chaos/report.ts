@@ -1,5 +1,5 @@
 import type { ChaosReport } from './chaos.ts';
-import { POINTS } from './recipes.ts';
+import { OUT_OF_REACH, POINTS } from './recipes.ts';
 import { fewest, killsOf, sum } from './tally.ts';
 
 /** The report as people read it. */
@@ -10,7 +10,10 @@ export function renderReport(report: ChaosReport): string {
   const lines: (readonly [string, string | number])[] = [
     ['seed', tally.seed],
     ['kills', `${killsOf(tally)} (${sum(tally.kills)} at fail points)`],
-    ['kills of the fail point with fewest', `${fewest(tally)} (of ${POINTS.length} points)`],
+    [
+      'kills of the fail point with fewest',
+      `${fewest(tally)} (of ${POINTS.length} points; ${OUT_OF_REACH.length} more are never come to)`,
+    ],
     ['frozen at fail points', sum(tally.stops)],
     ['minutes', (tally.seconds / 60).toFixed(1)],
     ['seconds a kill', (tally.seconds / Math.max(1, killsOf(tally))).toFixed(2)],
