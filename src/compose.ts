@@ -5,13 +5,14 @@ import type { Broker } from './broker/broker.ts';
 import type { BrokerParts } from './broker/parts.ts';
 import { createBroker } from './broker/create-broker.ts';
 import type { Watched } from './broker/create-broker.ts';
+import { announceCatalogue } from './broker/keep-catalogue.ts';
 import { openLedgerWatch } from './broker/ledger-watch.ts';
-import type { CatalogueProblem } from './catalogue/catalogue.ts';
+import type { Catalogue, CatalogueProblem } from './catalogue/catalogue.ts';
 import type { LiveCatalogue, Readied, Ready, Reloaded } from './catalogue/source.ts';
 import { openLiveCatalogue } from './compose-catalogue.ts';
 import { armFailPoints } from './compose-fail-points.ts';
 import { openTargets } from './compose-targets.ts';
-import { systemClock } from './foundation/clock.ts';
+import { systemClock, within } from './foundation/clock.ts';
 import { codeOf } from './foundation/failure.ts';
 import { systemIds } from './foundation/ids.ts';
 import { createLog } from './foundation/log.ts';
@@ -59,6 +60,8 @@ const LOGIN_WAIT_MS = 1_000;
 /** Milliseconds that calls under way have, and then the work behind them, when the broker stops. */
 const CALLS_GRACE_MS = 10_000;
 const WORK_GRACE_MS = 10_000;
+/** Milliseconds that a reload waits for the ledger: an operator waits for it. */
+const ANNOUNCE_WAIT_MS = 2_000;
 
 /**
  * Constructs every adapter and joins them: the only place that does. In this order: catalogue and
@@ -162,12 +165,14 @@ async function join(
   };
   const marks = backend.marks(installation);
   const watch = openLedgerWatch(parts, marks, settings.observe);
+  await announced(parts, live.current().hash, log);
   const broker = brokerOf(parts, { watch, marks }, settings.faults, log);
   const closers = [() => backend.stop(), () => targets.close(), () => ledger.close()];
   // A backend that does not answer must not keep the sweep from ending what is due.
   const known = backend.start().then(() => watch.check());
   await Promise.race([known, clock.sleep(LOGIN_WAIT_MS)]);
-  const driven = { settings, live, log, metrics, broker };
+  const announce = ({ hash }: Catalogue) => announced(parts, hash, log);
+  const driven = { settings, live, log, metrics, broker, announce };
   return succeed(drive(driven, (next) => targets.ready(next), closers));
 }
 
@@ -190,11 +195,20 @@ type Driven = {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly broker: Broker;
+  /** Before a catalogue enters into force. */
+  readonly announce: (next: Catalogue) => Promise<void>;
 };
+
+/** A ledger that is out of reach holds up no reload: nothing is granted without it either. */
+async function announced(parts: BrokerParts, hash: string, log: Log): Promise<void> {
+  const told = announceCatalogue(parts, hash).then(() => true);
+  const inTime = await within(clock, ANNOUNCE_WAIT_MS, told).catch(() => undefined);
+  if (!inTime) log.warn({ catalogue: hash }, 'the ledger could not be told of the catalogue yet');
+}
 
 /** Both drivers over one broker. */
 function drive(
-  { settings, live, log, metrics, broker }: Driven,
+  { settings, live, log, metrics, broker, announce }: Driven,
   readyTargets: Ready,
   closers: readonly (() => Promise<void>)[],
 ): Composition {
@@ -235,7 +249,9 @@ function drive(
         const certificate = await readyCertificate(server, listen.tls);
         if (!certificate.ok) return certificate;
         const targets = await readyTargets(next);
-        return targets.ok ? both(certificate, targets) : targets;
+        if (!targets.ok) return targets;
+        await announce(next);
+        return both(certificate, targets);
       });
       metrics.catalogueReloaded(reloaded.ok ? 'ok' : 'failed');
       return reloaded;

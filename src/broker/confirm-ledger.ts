@@ -50,13 +50,15 @@ export function confirmLedger(
       const shown = { observing: watch.observing(), ledger, mark: kept, differences, confirmation };
       if (given === null) return succeed({ ...shown, confirmed: false });
       if (given !== confirmation) return fail(OUTDATED);
-      await record(parts, caller, shown);
       const epoch = Math.max(ledger.epoch, kept?.epoch ?? 0) + 1;
-      if (!(await parts.ledger.raiseEpoch(ledger.epoch, epoch, true))) return fail(OUTDATED);
       const next = { ledger: ledger.ledger, cluster: ledger.cluster, epoch };
+      // The mark first, since it alone can refuse: a confirmation that was refused must change nothing.
+      // Between the two this ledger counts as set back, and whoever confirms it does so again.
       const written = await marks.write(next, kept?.version ?? 0);
       if (!written.ok) return written;
       if (written.value === 'lost') return fail(OUTDATED);
+      await record(parts, caller, shown);
+      if (!(await parts.ledger.raiseEpoch(ledger.epoch, epoch, true))) return fail(OUTDATED);
       await watch.check();
       return succeed({ ...shown, observing: watch.observing(), confirmed: true });
     }),

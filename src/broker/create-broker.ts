@@ -9,6 +9,7 @@ import { completeTask, revokeTask } from './complete-task.ts';
 import { countInTime } from './count-in-time.ts';
 import { confirmLedger } from './confirm-ledger.ts';
 import { exchange } from './exchange.ts';
+import { announceCatalogue } from './keep-catalogue.ts';
 import { lateWork } from './late-work.ts';
 import type { BrokerParts } from './parts.ts';
 import { quarantine, release } from './quarantine.ts';
@@ -38,6 +39,12 @@ const NOTHING_WATCHED: Watched = {
     write: () => Promise.resolve(succeed('lost')),
   },
 };
+
+/** What each replica does every few seconds, whether or not it sweeps. */
+async function checkLedger(parts: BrokerParts, watch: LedgerWatch): Promise<void> {
+  await watch.check();
+  await announceCatalogue(parts, parts.catalogue.current().hash);
+}
 
 /** Joins the use cases with their parts: what both drivers, http and sweep, call. */
 export function createBroker(parts: BrokerParts, watched: Watched = NOTHING_WATCHED): Broker {
@@ -87,7 +94,7 @@ export function createBroker(parts: BrokerParts, watched: Watched = NOTHING_WATC
       dryRun ? reconcile(parts, caller, dryRun) : acting(() => reconcile(parts, caller, dryRun)),
     reconcileWhenDue: async () =>
       (await watch.obstacle()) === null ? reconcileWhenDue(parts) : null,
-    checkLedger: () => watch.check(),
+    checkLedger: () => checkLedger(parts, watch),
     confirmLedger: (caller, confirmation) =>
       confirmLedger(parts, watch, marks, caller, confirmation),
     lastReconciliation: () => lastReconciliation(parts),

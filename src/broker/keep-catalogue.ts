@@ -11,6 +11,18 @@ export function nothingNoted(): CatalogueNoted {
 }
 
 /**
+ * Tells the ledger that the catalogue of this hash is in force here, or is about to be. Told before it
+ * grants anything, and by replicas that do not sweep too: what only it declares is then left alone by
+ * those with older files.
+ */
+export async function announceCatalogue(
+  parts: Pick<BrokerParts, 'ledger'>,
+  hash: string,
+): Promise<void> {
+  await parts.ledger.noteCatalogue(hash, CATALOGUE_IN_USE_SECONDS);
+}
+
+/**
  * Tells the ledger which catalogue is in force here, and, where no newer one is in force on any
  * replica, ends the leases of agents, scopes and task types that it does not know (any more), and
  * of agents that have ended. At once after a reload, and then every few seconds, since replicas
@@ -31,7 +43,7 @@ export async function keepCatalogue(parts: BrokerParts, noted: CatalogueNoted): 
       scopes: [...catalogue.scopes.keys(), CANARY.scope],
       taskTypes: [...catalogue.taskTypes.keys(), CANARY.taskType],
     };
-    const fenced = await parts.ledger.fenceUndeclared(declared, STOP_BATCH);
+    const fenced = await parts.ledger.fenceUndeclared(catalogue.hash, declared, STOP_BATCH);
     fenced.forEach(() => parts.metrics.ended('catalogue'));
     if (fenced.length > 0) {
       parts.log.warn(

@@ -37,6 +37,8 @@ export function openLedgerWatch(
   let reason = askedToObserve ? SETTING_SAYS_SO : null;
   let underWay: Promise<void> | undefined;
   let startedAt: Date | undefined;
+  /** What spoke against this ledger when the mark could last be read. */
+  let objection: string | null = null;
   parts.metrics.observing(reason !== null);
 
   const conclude = (next: string | null) => {
@@ -61,12 +63,14 @@ export function openLedgerWatch(
     if (mark.value === 'closed') {
       if (!known)
         parts.log.warn({}, 'OpenBao keeps no mark of the ledger: run "mayfly backend apply"');
-      conclude(forced);
+      // A mark that cannot be read any more confirms nothing.
+      conclude(objection ?? forced);
       return;
     }
-    const objection = objectionTo(ours, mark.value) ?? forced;
-    if (objection === null) await raise(parts, marks, ours, mark.value);
-    conclude(objection);
+    objection = objectionTo(ours, mark.value);
+    const against = objection ?? forced;
+    if (against === null) await raise(parts, marks, ours, mark.value);
+    conclude(against);
   };
 
   const check = () =>

@@ -188,9 +188,10 @@ export const RECONCILE_KEEP_MS = 4_000;
 
 /**
  * Seconds from the commit of `minting` after which no mint of it can be under way any more: its
- * mint deadline, and the longest `max_request_duration` that doctor accepts.
+ * mint deadline, the wait for a turn and for a connection to OpenBao behind it, and the longest
+ * `max_request_duration` that doctor accepts.
  */
-export const MINT_WINDOW_SECONDS = 120;
+export const MINT_WINDOW_SECONDS = 135;
 
 /** Milliseconds by which clocks of ledger, OpenBao and targets may differ in comparisons of age. */
 export const SKEW_ALLOWED_MS = 60_000;

@@ -386,8 +386,11 @@ export type Ledger = {
     hash: string,
     inUseSeconds: number,
   ): Promise<{ readonly newest: boolean; readonly now: Date }>;
-  /** Fences the oldest `limit` leases (`catalogue`) of what is not declared; due for anyone. */
-  fenceUndeclared(declared: Declared, limit: number): Promise<readonly Lease[]>;
+  /**
+   * Fences the oldest `limit` leases (`catalogue`) of what is not declared; due for anyone. None where
+   * a catalogue newer than the one of this hash is in force by then.
+   */
+  fenceUndeclared(hash: string, declared: Declared, limit: number): Promise<readonly Lease[]>;
   /** True where it is this replica's turn: the last began `everySeconds` ago or earlier. */
   takeSelfCheck(name: string, everySeconds: number): Promise<boolean>;
   /** Null: it held. */

@@ -201,7 +201,8 @@ export const SWEEP = setting({
   name: 'MAYFLY_SWEEP',
   meaning:
     'Whether this replica sweeps (`on` or `off`). At least one replica must, or nothing ends ' +
-    'leases that nobody completes.',
+    'leases that nobody completes. One that does not sweep does not hold back exchanges while ' +
+    'many endings wait (`revocation_backlog`).',
   default: 'on',
   remedy: 'Choose on or off.',
   parse: either('on', 'off'),

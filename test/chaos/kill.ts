@@ -45,9 +45,23 @@ export async function killOnce(stage: Stage, replica: Replica): Promise<void> {
     if (point.startsWith('reconcile.')) await lapseReconciliation(stage);
     await bring(stage, replica, recipe, point);
     await conclude(stage, replica, point, action);
+    if (HALF_CONFIRMED.test(point)) await confirmAgain(stage, replica);
     stage.say(`${point} ${action}: ${killsOf(tally)} kills, ${Date.now() - begun} ms`);
   } finally {
     armed.delete(point);
+  }
+}
+
+/** Where a confirmation breaks off that has written its mark: every broker observes until the next. */
+const HALF_CONFIRMED = /^confirm_ledger\.(record_events|raise_epoch)\./;
+const CONFIRM_FOR_MS = 60_000;
+
+/** As the operator does who got no answer: something else may have changed between two looks. */
+async function confirmAgain(stage: Stage, replica: Replica): Promise<void> {
+  const until = Date.now() + CONFIRM_FOR_MS;
+  while (Date.now() < until) {
+    if (await stage.lives.confirmLedger(someBroker(stage, replica))) return;
+    await sleep(POLL_MS);
   }
 }
 

@@ -22,6 +22,8 @@ export type Lives = {
   /** Ends the task of a credential, as its agent would. */
   complete(handed: Handed, at: string): Promise<void>;
   reconcile(at: string): Promise<Answer>;
+  /** True where this ledger was confirmed. */
+  confirmLedger(at: string): Promise<boolean>;
   close(): Promise<void>;
 };
 
@@ -86,14 +88,15 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
   }
 
   /** Looks at the differences and confirms just them, which works where nothing changed between. */
-  async function confirmLedger(at: string): Promise<void> {
+  async function confirmLedger(at: string): Promise<boolean> {
     const common = { token: await admin(), timeoutMs: RECONCILE_MS };
     const shown = await call(`${at}/v1/ledger/confirm`, { ...common, json: {} });
     record.answered('differences', shown.status);
-    if (shown.status !== 200) return;
+    if (shown.status !== 200) return false;
     const json = { confirmation: shown.body['confirmation'] };
     const confirmed = await call(`${at}/v1/ledger/confirm`, { ...common, json });
     record.answered('confirmation', confirmed.status);
+    return confirmed.status === 200;
   }
 
   async function take(at: string, seconds: number): Promise<Handed | undefined> {
@@ -241,6 +244,7 @@ export function agents(world: World, random: Random, record: RunRecord, ttl: Ttl
   return {
     live,
     reconcile,
+    confirmLedger,
     complete: (handed, at) => end('complete', handed, undefined, at),
     close: async () => {
       await Promise.all([...sessions].map((session) => session.end().catch(() => undefined)));

@@ -287,9 +287,16 @@ export function stoppingContract(
           'gone',
         ),
       };
+      const [mine, newer] = [ids.uuid(), ids.uuid()];
+      expect(await first.fenceUndeclared(mine, declared, 10)).toEqual([]);
+      await first.noteCatalogue(mine, 60);
+      // What a newer one declares is not for this one to judge, also where it came just now.
+      await second.noteCatalogue(newer, 60);
+      expect(await first.fenceUndeclared(mine, declared, 10)).toEqual([]);
+      await second.noteCatalogue(newer, 0);
       const fenced = [
-        ...(await first.fenceUndeclared(declared, 2)),
-        ...(await first.fenceUndeclared(declared, 10)),
+        ...(await first.fenceUndeclared(mine, declared, 2)),
+        ...(await first.fenceUndeclared(mine, declared, 10)),
       ];
       expect(fenced.map(({ id, endCause, endReason }) => [id, endCause, endReason])).toEqual([
         [gone.id, 'catalogue', 'its agent has ended, or is not in the catalogue any more'],

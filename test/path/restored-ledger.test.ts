@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
+import pg from 'pg';
 import { runMayfly } from '../support/run-mayfly.ts';
+import { backendAdmin } from './support/backend-admin.ts';
 import { canLogin, complete, exchange, get, granted, post, until } from './support/agent.ts';
 import type { Granted } from './support/agent.ts';
 import type { PathWorld } from './support/path-world.ts';
@@ -94,6 +96,64 @@ test('a ledger that was set back is looked at, and nothing else (F-REV-15)', asy
   const metrics = String((await get(broker.url, '/metrics')).body['text']);
   expect(metrics).toContain('mayfly_observing 1');
 }, 60_000);
+
+test('a mark that cannot be read any more confirms nothing', async () => {
+  const openbao = await backendAdmin(path.world);
+  const place = 'sys/policies/acl/mayfly-reaper';
+  const { policy } = (await openbao.call('GET', place)).body.data as { policy: string };
+  const without = policy.replace(/path "[^"]*\/data\/ledger" \{[^}]*\}/, '');
+  expect(without).not.toBe(policy);
+  const judged = async () =>
+    (await readFile(broker.logFile, 'utf8')).split(/OBSERVING ONLY|acting again/).length;
+  await openbao.call('PUT', place, { policy: without });
+  try {
+    const before = await judged();
+    await until('it was judged twice', 25, async () => (await judged()) > before + 1);
+    expect((await get(broker.url, '/readyz')).status).toBe(503);
+    const refused = await exchange(broker.url, token, { identifier: 'unread' });
+    expect(refused.body['error_reason']).toBe('ledger_not_confirmed');
+  } finally {
+    await openbao.call('PUT', place, { policy });
+  }
+}, 40_000);
+
+test('a confirmation that was refused has changed nothing', async () => {
+  const openbao = await backendAdmin(path.world);
+  const place = `mayfly-${path.world.installation}/data/ledger`;
+  const kept = (await openbao.call('GET', place)).body.data as KeptMark;
+  const mark = { ...kept.data, epoch: kept.data.epoch + 1 };
+  const shown = String((await confirm()).answer['confirmation']);
+  const held = new pg.Client({ connectionString: path.world.admin.ledgerUrl.reveal() });
+  await held.connect();
+  try {
+    // The comparison, which lies between reading the mark and writing it, waits for this.
+    await held.query('begin; lock table mayfly.lease');
+    const asked = post(broker.url, '/v1/ledger/confirm', admin, { confirmation: shown });
+    await until('it compares', 5, async () => (await waitingForLeases(held)) > 0);
+    // Meanwhile the ledger that went on has risen.
+    const options = { cas: kept.metadata.version };
+    expect((await openbao.call('POST', place, { options, data: mark })).status).toBe(200);
+    await held.query('rollback');
+    expect((await asked).body['reason']).toBe('confirmation_outdated');
+  } finally {
+    await held.end();
+  }
+  expect(await epoch()).toBeLessThan(mark.epoch);
+  const refused = await exchange(broker.url, token, { identifier: 'refused' });
+  expect(refused.body['error_reason']).toBe('ledger_not_confirmed');
+}, 40_000);
+
+type KeptMark = {
+  readonly data: { readonly epoch: number };
+  readonly metadata: { readonly version: number };
+};
+
+async function waitingForLeases(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ count: string }>(
+    `select count(*) from pg_locks where not granted and relation = 'mayfly.lease'::regclass`,
+  );
+  return Number(rows[0]?.count);
+}
 
 test('an operator sees the differences, and confirms just these', async () => {
   const shown = await confirm();

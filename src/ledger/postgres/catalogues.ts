@@ -38,20 +38,28 @@ const REASONS = {
 
 const body = (reason: string) => canonicalJson({ by: 'mayfly', cause: 'catalogue', reason });
 
-/** One statement, in the order of ids as everywhere; due at once for whoever comes. */
+/**
+ * One statement, in the order of ids as everywhere; due at once for whoever comes. Its one snapshot
+ * holds no lease of a catalogue that it does not hold too, since that is noted before it grants.
+ */
 export async function fenceUndeclared(
   ledger: LedgerDatabase,
+  hash: string,
   { agents, scopes, taskTypes }: Declared,
   limit: number,
 ): Promise<readonly Lease[]> {
   const { rows } = await sql<LeaseRow>`
-    with live as (
+    with newest as materialized (
+      select from mayfly.catalogue as mine where mine.hash = ${hash} and not exists (
+        select from mayfly.catalogue as c
+        where c.generation > mine.generation and c.in_use_until > mayfly.ledger_now())
+    ), live as (
       select l.id, case
           when l.agent_id <> all(${agents}::text[]) then 'agent'
           when l.scope <> all(${scopes}::text[]) then 'scope'
           else 'task_type' end as gone
       from mayfly.lease as l
-      where l.state in ('minting', 'active') and (
+      where exists (select from newest) and l.state in ('minting', 'active') and (
         l.agent_id <> all(${agents}::text[]) or l.scope <> all(${scopes}::text[])
         or exists (select from mayfly.task as t
           where t.id = l.task_id and t.task_type <> all(${taskTypes}::text[])))

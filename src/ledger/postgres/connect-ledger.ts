@@ -120,7 +120,7 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     exchangesUnderWay: () => exchangesUnderWay(ledger),
     countSelected: (selector, cause) => countSelected(ledger, selector, cause),
     noteCatalogue: (hash, inUseSeconds) => noteCatalogue(ledger, hash, inUseSeconds),
-    fenceUndeclared: (declared, limit) => fenceUndeclared(ledger, declared, limit),
+    fenceUndeclared: (...undeclared) => fenceUndeclared(ledger, ...undeclared),
     takeSelfCheck: (name, everySeconds) => takeSelfCheck(ledger, name, everySeconds),
     recordSelfCheck: (name, failure) => recordSelfCheck(ledger, name, failure),
     selfCheck: (name) => readSelfCheck(ledger, name),

@@ -112,8 +112,8 @@ export function oneTripLedger(
       }),
     noteCatalogue: (hash, seconds) =>
       carry('noteCatalogue', hash, () => noteCatalogue(tables, model.now(), hash, seconds)),
-    fenceUndeclared: (declared, limit) =>
-      carry('fenceUndeclared', '', () => fenceUndeclared(tables, model.now(), declared, limit)),
+    fenceUndeclared: (...undeclared) =>
+      carry('fenceUndeclared', '', () => fenceUndeclared(tables, model.now(), ...undeclared)),
     takeSelfCheck: (name, seconds) =>
       carry('takeSelfCheck', name, () => takeSelfCheck(tables, model.now(), name, seconds)),
     recordSelfCheck: (name, wrong) =>

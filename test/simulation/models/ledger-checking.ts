@@ -18,9 +18,15 @@ export function noteCatalogue(
 export function fenceUndeclared(
   tables: LedgerTables,
   now: Date,
+  hash: string,
   declared: Declared,
   limit: number,
 ): readonly Lease[] {
+  const mine = tables.catalogues.get(hash);
+  const newer = [...tables.catalogues.values()].some(
+    ({ generation, inUseUntil }) => mine && generation > mine.generation && inUseUntil > now,
+  );
+  if (!mine || newer) return [];
   return [...tables.pending]
     .flatMap((id) => tables.leases.get(id) ?? [])
     .filter(({ state }) => state === 'minting' || state === 'active')
