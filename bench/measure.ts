@@ -1,3 +1,6 @@
+import { each } from './processor-time.ts';
+import type { ProcessorTime } from './processor-time.ts';
+
 /** One kind of operation under measurement. */
 export type Contestant = {
   readonly name: string;
@@ -14,6 +17,8 @@ export type Figures = {
   readonly p99: number;
   /** Operations a second over the time that this contestant was running; null for single figures. */
   readonly rate: number | null;
+  /** Processor time of an operation, by part; what its work behind the answer takes included. */
+  readonly processor: ProcessorTime;
 };
 
 /** Operations that one contestant runs before the next has its turn. */
@@ -33,14 +38,17 @@ export async function measure(
   contestants: readonly Contestant[],
   operations: number,
   concurrency: number,
+  used: () => Promise<ProcessorTime> = () => Promise.resolve({}),
 ): Promise<readonly Figures[]> {
   const samples = new Map<string, number[]>();
   const busyMs = new Map<string, number>();
+  const processor = new Map<string, ProcessorTime>();
   const turns = Math.ceil(operations / TURN);
   for (let turn = 0; turn < turns; turn++) {
     // Another order in each turn: nobody always runs behind the same neighbour.
     for (let nth = 0; nth < contestants.length; nth++) {
       const contestant = contestants[(nth + turn) % contestants.length] as Contestant;
+      const before = await used();
       const started = performance.now();
       let pausedMs = 0;
       await inLanes(TURN, concurrency, async () => {
@@ -54,16 +62,25 @@ export async function measure(
       });
       const spent = performance.now() - started - pausedMs;
       busyMs.set(contestant.name, (busyMs.get(contestant.name) ?? 0) + spent);
+      const one = each(before, await used(), turns * TURN);
+      processor.set(contestant.name, sumOf(processor.get(contestant.name) ?? {}, one));
       await contestant.afterTurn?.();
     }
   }
-  return [...samples].map(([key, list]) => figuresOf(key, list, busyMs));
+  return [...samples].map(([key, list]) => figuresOf(key, list, busyMs, processor));
+}
+
+function sumOf(some: ProcessorTime, more: ProcessorTime): ProcessorTime {
+  return Object.fromEntries(
+    Object.entries(more).map(([part, ms]) => [part, ms + (some[part] ?? 0)]),
+  );
 }
 
 function figuresOf(
   key: string,
   list: readonly number[],
   busyMs: ReadonlyMap<string, number>,
+  processor: ReadonlyMap<string, ProcessorTime>,
 ): Figures {
   const [name = '', figure = ''] = key.split('\u0000');
   const sorted = [...list].sort((a, b) => a - b);
@@ -74,6 +91,7 @@ function figuresOf(
     p50: percentile(sorted, 0.5),
     p99: percentile(sorted, 0.99),
     rate: busy > 0 ? (list.length / busy) * 1000 : null,
+    processor: processor.get(name) ?? {},
   };
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { startWorld } from '../dist/commands/demo/start-world.js';
 import type { BrokerProcess, World } from '../dist/commands/demo/world.js';
 import { encodeName } from '../dist/target/credential-name.js';
@@ -11,16 +12,44 @@ import type { Contestant, Figures } from './measure.ts';
 import { RAW_JWT_MOUNT, RAW_MOUNT, must, rawBackend, setUpRaw } from './raw-backend.ts';
 import type { RawBackend } from './raw-backend.ts';
 import { roomyConfig } from './roomy-config.ts';
+import { processorTime } from './processor-time.ts';
 import { storm } from './storm.ts';
 import type { StormFigures } from './storm.ts';
 import { deathWatch } from './death-watch.ts';
 import type { DeathWatch } from './death-watch.ts';
 
-/** Operations of each kind at each concurrency. */
-const OPERATIONS = Number(process.argv[2] ?? 200);
+const HELP = `npm run bench -- [options]
+  --operations N    of each kind at each concurrency (200)
+  --warm-up N       unmeasured ones of each kind before (1000)
+  --storm           ends many leases in the same second instead
+  --leases N        ... so many (10000)
+  --concurrency N   ... the raw loop, and what makes the leases (10)
+  --outage          ... with no broker at their deadline, and one started after it
+The figures are written to bench-results.json too.`;
+
+const { values } = parseArgs({
+  options: {
+    operations: { type: 'string', default: '200' },
+    // V8 has compiled what is hot after about a thousand.
+    'warm-up': { type: 'string', default: '1000' },
+    storm: { type: 'boolean', default: false },
+    leases: { type: 'string', default: '10000' },
+    concurrency: { type: 'string', default: '10' },
+    outage: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
 const CONCURRENCIES = [1, 10];
-/** Unmeasured ones of each kind before: V8 has compiled what is hot after about a thousand. */
-const WARM_UP = Number(process.argv[3] ?? 1000);
+/** Who exchanges at concurrency 10, in turns, and for which type of task. */
+const AGENTS = { 'invoice-reconciler': 'reconcile-invoice', 'report-writer': 'write-report' };
+
+function wholeNumber(option: 'operations' | 'warm-up' | 'leases' | 'concurrency'): number {
+  const value = Number(values[option]);
+  if (Number.isInteger(value) && value > 0) return value;
+  console.error(`--${option} must be a whole number above 0`);
+  process.exit(2);
+}
 
 type Stage = {
   readonly world: World;
@@ -28,13 +57,19 @@ type Stage = {
   readonly backend: RawBackend;
   readonly admin: string;
   readonly workloadToken: string;
-  readonly agent: AgentClient;
+  readonly agents: readonly AgentClient[];
   readonly watch: DeathWatch;
   /** Raw leases waiting for their revoke, and tasks for their completion. */
   readonly leases: string[];
   /** Leases of which nothing is measured any more. */
   readonly leftovers: string[];
-  readonly tasks: { readonly taskId: string; readonly username: string }[];
+  readonly tasks: Task[];
+};
+
+type Task = {
+  readonly agent: AgentClient;
+  readonly taskId: string;
+  readonly username: string;
 };
 
 let counter = 0;
@@ -67,7 +102,8 @@ async function endLeftovers(stage: Stage): Promise<void> {
   }
 }
 
-function mints(stage: Stage): readonly Contestant[] {
+/** @param agents that exchange, one after the other */
+function mints(stage: Stage, agents: readonly AgentClient[]): readonly Contestant[] {
   const keep = (lease: string | undefined) => {
     if (lease) stage.leases.push(lease);
   };
@@ -97,7 +133,8 @@ function mints(stage: Stage): readonly Contestant[] {
       name: 'exchange',
       once: () =>
         oneFigure(async () => {
-          stage.tasks.push(await stage.agent.exchange(`bench-${counter++}`));
+          const agent = agents[counter % agents.length] as AgentClient;
+          stage.tasks.push({ agent, ...(await agent.exchange(`bench-${counter++}`)) });
         }),
     },
   ];
@@ -131,7 +168,7 @@ function ends(stage: Stage, watchDeaths: boolean): readonly Contestant[] {
         const death = watchDeaths ? stage.watch.gone(task.username) : undefined;
         const startedAt = performance.timeOrigin + performance.now();
         const started = performance.now();
-        await stage.agent.complete(task.taskId);
+        await task.agent.complete(task.taskId);
         const answer = performance.now() - started;
         const dead = await death;
         return dead === undefined
@@ -158,6 +195,25 @@ function printTable(title: string, figures: readonly Figures[], base: string): v
     ];
     console.log(`${name.padEnd(28)}${cells.map((cell) => cell.padStart(12)).join('')}`);
   }
+  printProcessorTime(figures);
+}
+
+/** Who works how long for one operation: what bounds the rate where all share the cores. */
+function printProcessorTime(figures: readonly Figures[]): void {
+  const parts = [...new Set(figures.flatMap(({ processor }) => Object.keys(processor)))].sort();
+  if (parts.length === 0) return;
+  console.log('processor time of an operation, ms');
+  const row = (name: string, cells: readonly string[]) =>
+    console.log(`${name.padEnd(28)}${cells.map((cell) => cell.padStart(12)).join('')}`);
+  row('', [...parts, 'in all']);
+  for (const { name, processor, rate } of figures) {
+    if (rate === null) continue;
+    const all = Object.values(processor).reduce((sum, ms) => sum + ms, 0);
+    row(
+      name,
+      [...parts.map((part) => processor[part] ?? 0), all].map((ms) => ms.toFixed(2)),
+    );
+  }
 }
 
 async function setStage(folder: string): Promise<Stage> {
@@ -179,14 +235,18 @@ async function setStage(folder: string): Promise<Stage> {
     issuer: world.issuer,
     audience,
   });
-  const workloadToken = (await world.workloadToken('invoice-reconciler')).reveal();
+  const tokens = await Promise.all(
+    Object.keys(AGENTS).map(async (agent) => (await world.workloadToken(agent)).reveal()),
+  );
   return {
     world,
     broker,
     backend,
     admin,
-    workloadToken,
-    agent: agentClient(broker.url, workloadToken),
+    workloadToken: tokens[0] ?? '',
+    agents: Object.values(AGENTS).map((taskType, nth) =>
+      agentClient(broker.url, tokens[nth] ?? '', taskType),
+    ),
     watch: await deathWatch(world.admin.targetUrl.reveal()),
     leases: [],
     leftovers: [],
@@ -205,30 +265,34 @@ async function residentMegabytes(pid: number): Promise<number> {
  * contestant alike, as in a server that has been up for some minutes.
  */
 async function warmUp(stage: Stage): Promise<void> {
-  await measure(mints(stage), WARM_UP, 4);
-  await measure(ends(stage, false), WARM_UP, 4);
+  const count = wholeNumber('warm-up');
+  await measure(mints(stage, stage.agents), count, 4);
+  await measure(ends(stage, false), count, 4);
 }
 
-async function main(): Promise<void> {
+async function sideBySide(): Promise<void> {
+  const operations = wholeNumber('operations');
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-bench-'));
   const stage = await setStage(folder);
   const results: Record<string, readonly Figures[]> = {};
   try {
     await warmUp(stage);
     for (const concurrency of CONCURRENCIES) {
-      const minted = await measure(mints(stage), OPERATIONS, concurrency);
+      const used = () => processorTime(stage.world, stage.broker);
+      const agents = concurrency === 1 ? stage.agents.slice(0, 1) : stage.agents;
+      const minted = await measure(mints(stage, agents), operations, concurrency, used);
       // Latency is compared with what somebody does by hand, throughput with our calls without us.
       const base = concurrency === 1 ? 'by hand: JWT login, mint' : 'batch token, mint';
       printTable(`mint, concurrency ${concurrency}`, minted, base);
       results[`mint c=${concurrency}`] = minted;
-      const ended = await measure(ends(stage, concurrency === 1), OPERATIONS, concurrency);
+      const ended = await measure(ends(stage, concurrency === 1), operations, concurrency, used);
       printTable(`end, concurrency ${concurrency}`, ended, 'raw sync revoke');
       results[`end c=${concurrency}`] = ended;
     }
     const rss = await residentMegabytes(stage.broker.pid);
     console.log(`\nbroker: ${rss.toFixed(0)} MB resident; machine: ${cpus().length} cores`);
     const report = {
-      operations: OPERATIONS,
+      operations,
       cores: cpus().length,
       residentMegabytes: rss,
       results,
@@ -241,25 +305,21 @@ async function main(): Promise<void> {
 
 async function clear(stage: Stage, folder: string): Promise<void> {
   stage.backend.close();
-  stage.agent.close();
+  for (const agent of stage.agents) agent.close();
   await stage.watch.close();
   await stage.world.stop();
   await rm(folder, { recursive: true, force: true });
 }
 
-/** `--storm [--leases 10000] [--concurrency 10] [--outage]`. */
 async function stormy(): Promise<void> {
-  const option = (name: string, otherwise: number) => {
-    const at = process.argv.indexOf(name);
-    return at === -1 ? otherwise : Number(process.argv[at + 1]);
-  };
+  const [leases, concurrency] = [wholeNumber('leases'), wholeNumber('concurrency')];
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-bench-'));
   const stage = await setStage(folder);
   try {
     const figures = await storm(stage, {
-      leases: option('--leases', 10_000),
-      concurrency: option('--concurrency', 10),
-      outage: process.argv.includes('--outage'),
+      leases,
+      concurrency,
+      outage: values.outage,
     });
     printStorm(figures);
     await writeFile('bench-results.json', `${JSON.stringify(figures, null, 2)}\n`);
@@ -285,4 +345,5 @@ function printStorm(figures: StormFigures): void {
   }
 }
 
-await (process.argv.includes('--storm') ? stormy() : main());
+if (values.help) console.log(HELP);
+else await (values.storm ? stormy() : sideBySide());
