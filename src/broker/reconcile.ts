@@ -31,8 +31,9 @@ export function reconcile(
   return withPermission(caller, 'leases.revoke', () =>
     withLedger<Reconciliation>(async () => {
       if (dryRun) return succeed(await compareAll(parts, true, caller.name));
-      if ((await parts.ledger.beginReconciliation(null)) !== 'begun') return fail(RUNNING);
-      return claimed(parts, caller.name);
+      const name = parts.ids.uuid();
+      if ((await parts.ledger.beginReconciliation(name, null)) !== 'begun') return fail(RUNNING);
+      return claimed(parts, name, caller.name);
     }),
   );
 }
@@ -40,8 +41,9 @@ export function reconcile(
 /** The same by the schedule: null where it is not this replica's turn. */
 export async function reconcileWhenDue(parts: BrokerParts): Promise<Reconciliation | null> {
   const { reconcile_every_seconds: every } = parts.catalogue.current().limits;
-  if ((await parts.ledger.beginReconciliation(every)) !== 'begun') return null;
-  const done = await claimed(parts, SCHEDULE);
+  const name = parts.ids.uuid();
+  if ((await parts.ledger.beginReconciliation(name, every)) !== 'begun') return null;
+  const done = await claimed(parts, name, SCHEDULE);
   return done.ok ? done.value : null;
 }
 
@@ -51,15 +53,19 @@ const RUNNING: Failure = failure(
   { retryAfterSeconds: RUNNING_RETRY_SECONDS },
 );
 
-/** Under this replica's claim; whatever goes wrong gives it up, so that another begins anew. */
-async function claimed(parts: BrokerParts, by: string): Promise<Result<Reconciliation, Failure>> {
+/** Under the claim of this name; whatever goes wrong gives it up, so that another begins anew. */
+async function claimed(
+  parts: BrokerParts,
+  name: string,
+  by: string,
+): Promise<Result<Reconciliation, Failure>> {
   try {
-    const done = await compareAll(parts, false, by);
-    await parts.ledger.endReconciliation(reconciliationJson(done));
+    const done = await compareAll(parts, false, by, keepClaim(parts, name));
+    await parts.ledger.endReconciliation(name, reconciliationJson(done));
     return succeed(done);
   } catch (error) {
     if (error instanceof ReconciliationLost) return fail(RUNNING);
-    await parts.ledger.endReconciliation(null).catch(() => undefined);
+    await parts.ledger.endReconciliation(name, null).catch(() => undefined);
     throw error;
   }
 }
@@ -72,12 +78,12 @@ export async function compareAll(
   parts: BrokerParts,
   dryRun: boolean,
   by: string,
+  keep: Pass['keep'] = () => Promise.resolve(),
 ): Promise<Reconciliation> {
   const started = parts.clock.monotonicMs();
   const begunAt = await parts.ledger.now();
   const { orphan_grace_seconds: grace } = parts.catalogue.current().limits;
   const tally = createTally();
-  const keep = dryRun ? () => Promise.resolve() : keepClaim(parts);
   const pass: Pass = { parts, dryRun, by, graceMs: grace * 1000, tally, keep };
   await reconcileTargets(pass);
   await reconcileBackend(pass);
@@ -85,11 +91,11 @@ export async function compareAll(
   return { dryRun, begunAt, seconds, ...tally.summary() };
 }
 
-function keepClaim(parts: BrokerParts): Pass['keep'] {
+function keepClaim(parts: BrokerParts, name: string): Pass['keep'] {
   let keptAtMs = parts.clock.monotonicMs();
   return async () => {
     if (parts.clock.monotonicMs() - keptAtMs < RECONCILE_KEEP_MS) return;
-    if (!(await parts.ledger.keepReconciliation())) throw new ReconciliationLost();
+    if (!(await parts.ledger.keepReconciliation(name))) throw new ReconciliationLost();
     keptAtMs = parts.clock.monotonicMs();
   };
 }

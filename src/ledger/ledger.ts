@@ -403,14 +403,18 @@ export type Ledger = {
   quarantinedNotFenced(): Promise<readonly AgentRecord[]>;
   // Reconciling.
   /**
-   * Claims the one reconciliation that may be under way. `dueAfterSeconds`: only if the last one
-   * began so long ago, or never ended; null: at once. A claim that is not kept lapses.
+   * Claims the one reconciliation that may be under way, for the pass of this name, which no other
+   * has, of this replica or another. `dueAfterSeconds`: only if the last one began so long ago, or
+   * never ended; null: at once. A claim that is not kept lapses: another pass may take it over.
    */
-  beginReconciliation(dueAfterSeconds: number | null): Promise<'begun' | 'not_due' | 'running'>;
-  /** Prolongs this replica's claim; false where it has lapsed and somebody else may be at it. */
-  keepReconciliation(): Promise<boolean>;
+  beginReconciliation(
+    pass: string,
+    dueAfterSeconds: number | null,
+  ): Promise<'begun' | 'not_due' | 'running'>;
+  /** Prolongs the claim of this pass, lapsed or not; false where another has taken it over. */
+  keepReconciliation(pass: string): Promise<boolean>;
   /** Gives the claim up and, where there is a result, keeps it for all replicas. */
-  endReconciliation(result: Json | null): Promise<void>;
+  endReconciliation(pass: string, result: Json | null): Promise<void>;
   lastReconciliation(): Promise<LastReconciliation | null>;
   /**
    * Leases that are not closed (`minting`, `active`, `revoking`, `revoked`), page by page. One that

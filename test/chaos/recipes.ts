@@ -38,7 +38,7 @@ export type Recipe = {
  * in the code, behind the question whether this is a dry run, and no confirmation takes them.
  */
 const NEVER_TAKEN =
-  /^confirm_ledger\.(keep_reconciliation|record_resurrected|guard_end|prover_look|reaper_revoke|end_lease|record_deaths|record_late|record_settled)\./;
+  /^confirm_ledger\.(record_resurrected|guard_end|prover_look|reaper_revoke|end_lease|record_deaths|record_late|record_settled)\./;
 
 export const OUT_OF_REACH: readonly string[] = FAIL_POINTS.filter((point) =>
   NEVER_TAKEN.test(point),

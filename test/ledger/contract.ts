@@ -958,31 +958,52 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
 
     const HOUR = 3600;
 
-    test('one at a time, of all replicas; its claim lapses unless it is kept', async () => {
-      expect(await first.beginReconciliation(HOUR)).toBe('begun');
-      expect(await second.beginReconciliation(HOUR)).toBe('running');
-      expect(await second.beginReconciliation(null)).toBe('running');
-      expect(await second.keepReconciliation()).toBe(false);
-      expect(await first.keepReconciliation()).toBe(true);
-      await world.shiftClock(60);
-      expect(await first.keepReconciliation()).toBe(false);
-      // The first one never ended, so that another is due at once.
-      expect(await second.beginReconciliation(HOUR)).toBe('begun');
-      await first.endReconciliation({ of: 'the one that lost its claim' });
+    test('one at a time, of all replicas', async () => {
+      expect(await first.beginReconciliation('one', HOUR)).toBe('begun');
+      expect(await second.beginReconciliation('two', HOUR)).toBe('running');
+      expect(await second.beginReconciliation('two', null)).toBe('running');
+      expect(await second.keepReconciliation('two')).toBe(false);
+      expect(await first.keepReconciliation('one')).toBe(true);
+      await second.endReconciliation('two', { of: 'one that never had the claim' });
       expect(await first.lastReconciliation()).toBeNull();
-      await second.endReconciliation({ before: { b: 2, a: 1 } });
+      await first.endReconciliation('one', { before: { b: 2, a: 1 } });
       const last = await first.lastReconciliation();
       expect(last?.result).toEqual({ before: { a: 1, b: 2 } });
       expect(last?.endedAt.getTime()).toBeGreaterThan((await first.now()).getTime() - 5000);
-      expect(await first.beginReconciliation(HOUR)).toBe('not_due');
-      expect(await first.beginReconciliation(null)).toBe('begun');
-      await first.endReconciliation(null);
+      expect(await first.keepReconciliation('one')).toBe(false);
+      expect(await first.beginReconciliation('three', HOUR)).toBe('not_due');
+      expect(await first.beginReconciliation('three', null)).toBe('begun');
+      await first.endReconciliation('three', null);
       expect((await second.lastReconciliation())?.result).toEqual({ before: { a: 1, b: 2 } });
-      expect(await second.beginReconciliation(HOUR)).toBe('begun');
-      await second.endReconciliation({});
+      // It never came to its end, so that another is due at once.
+      expect(await second.beginReconciliation('four', HOUR)).toBe('begun');
+      await second.endReconciliation('four', {});
       await world.shiftClock(60 + HOUR);
-      expect(await first.beginReconciliation(HOUR)).toBe('begun');
-      await first.endReconciliation({});
+      expect(await first.beginReconciliation('five', HOUR)).toBe('begun');
+      await first.endReconciliation('five', {});
+      await world.shiftClock(0);
+    });
+
+    test('a claim that lapsed is kept until another pass, of any replica, has taken it over', async () => {
+      // After all that others ended, which went by a clock that was ahead.
+      await world.shiftClock(2 * HOUR);
+      expect(await first.beginReconciliation('one', null)).toBe('begun');
+      await world.shiftClock(2 * HOUR + 60);
+      expect(await first.keepReconciliation('one')).toBe(true);
+      expect(await second.beginReconciliation('two', null)).toBe('running');
+      await world.shiftClock(2 * HOUR + 120);
+      expect(await second.beginReconciliation('two', HOUR)).toBe('begun');
+      expect(await first.keepReconciliation('one')).toBe(false);
+      await world.shiftClock(2 * HOUR + 180);
+      // The same replica again, for an operator perhaps.
+      expect(await second.beginReconciliation('three', null)).toBe('begun');
+      expect(await second.keepReconciliation('two')).toBe(false);
+      const before = await first.lastReconciliation();
+      await first.endReconciliation('one', { of: 'the one that lost its claim' });
+      await second.endReconciliation('two', { of: 'the one that lost its claim' });
+      expect(await first.lastReconciliation()).toEqual(before);
+      expect(await second.keepReconciliation('three')).toBe(true);
+      await second.endReconciliation('three', {});
       await world.shiftClock(0);
     });
 

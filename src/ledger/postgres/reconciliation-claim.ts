@@ -8,13 +8,14 @@ import type { LedgerDatabase } from './ledger-database.ts';
 /** Due as well where the last one never came to its end: its replica died, or gave up. */
 export async function beginReconciliation(
   ledger: LedgerDatabase,
+  pass: string,
   dueAfterSeconds: number | null,
 ): Promise<'begun' | 'not_due' | 'running'> {
   const { rows } = await sql<{ begun: boolean; running: boolean }>`
     with held as (
       select r.claim_until, r.begun_at, r.ended_at from mayfly.reconciliation as r for update
     ), ${clockAfter('held')}, begun as (
-      update mayfly.reconciliation as r set begun_at = clock.now, claim_owner = ${ledger.replica},
+      update mayfly.reconciliation as r set begun_at = clock.now, claim_owner = ${pass},
         claim_until = clock.now + make_interval(secs => ${ledger.claimSeconds})
       from held, clock
       where (held.claim_until is null or held.claim_until <= clock.now)
@@ -32,17 +33,19 @@ export async function beginReconciliation(
   return row?.running === true ? 'running' : 'not_due';
 }
 
-export async function keepReconciliation(ledger: LedgerDatabase): Promise<boolean> {
+/** Until somebody takes over a lapsed claim is still ours: one slow call must not end the pass. */
+export async function keepReconciliation(ledger: LedgerDatabase, pass: string): Promise<boolean> {
   const { numAffectedRows } = await sql`
     update mayfly.reconciliation
     set claim_until = mayfly.ledger_now() + make_interval(secs => ${ledger.claimSeconds})
-    where claim_owner = ${ledger.replica} and claim_until > mayfly.ledger_now()`.execute(ledger.db);
+    where claim_owner = ${pass}`.execute(ledger.db);
   return Number(numAffectedRows ?? 0) > 0;
 }
 
 /** Changes nothing where somebody else has taken over meanwhile. */
 export async function endReconciliation(
   ledger: LedgerDatabase,
+  pass: string,
   result: Json | null,
 ): Promise<void> {
   const kept = result === null ? null : canonicalJson(result);
@@ -50,7 +53,7 @@ export async function endReconciliation(
     update mayfly.reconciliation as r set claim_owner = null, claim_until = null,
       ended_at = case when ${kept}::text is null then r.ended_at else mayfly.ledger_now() end,
       result = coalesce(${kept}::jsonb, r.result)
-    where r.claim_owner = ${ledger.replica}`.execute(ledger.db);
+    where r.claim_owner = ${pass}`.execute(ledger.db);
 }
 
 export async function lastReconciliation(

@@ -127,14 +127,14 @@ export function oneTripLedger(
     stops: (seconds) => carry('stops', '', () => olderStops(tables, model.now(), seconds)),
     endStop: (id) => carry('endStop', id, () => void tables.stops.delete(id)),
     exchangesUnderWay: () => carry('exchangesUnderWay', '', () => []),
-    beginReconciliation: (dueAfterSeconds) =>
+    beginReconciliation: (pass, dueAfterSeconds) =>
       carry('beginReconciliation', '', () =>
-        beginReconciliation(tables, model.now(), replica, dueAfterSeconds),
+        beginReconciliation(tables, model.now(), replica, pass, dueAfterSeconds),
       ),
-    keepReconciliation: () =>
-      carry('keepReconciliation', '', () => keepReconciliation(tables, model.now(), replica)),
-    endReconciliation: (result) =>
-      carry('endReconciliation', '', () => endReconciliation(tables, model.now(), replica, result)),
+    keepReconciliation: (pass) =>
+      carry('keepReconciliation', '', () => keepReconciliation(tables, model.now(), replica, pass)),
+    endReconciliation: (pass, result) =>
+      carry('endReconciliation', '', () => endReconciliation(tables, model.now(), pass, result)),
     lastReconciliation: () => carry('lastReconciliation', '', () => lastReconciliation(tables)),
     openLeases: (limit, cursor) => carry('openLeases', '', () => openLeases(tables, limit, cursor)),
     leasesByName: (names) => carry('leasesByName', '', () => leasesByName(tables, names)),

@@ -25,7 +25,8 @@ export type ReconciliationRow = {
 export function beginReconciliation(
   { reconciliation: row }: LedgerTables,
   now: Date,
-  replica: ReplicaOfLedger,
+  { claimSeconds }: ReplicaOfLedger,
+  pass: string,
   dueAfterSeconds: number | null,
 ): 'begun' | 'not_due' | 'running' {
   if (row.claimUntil !== null && row.claimUntil > now) return 'running';
@@ -38,28 +39,29 @@ export function beginReconciliation(
   if (!due) return 'not_due';
   row.begunAt = now;
   row.hasEnded = false;
-  row.claimOwner = replica.name;
-  row.claimUntil = later(now, replica.claimSeconds * 1000);
+  row.claimOwner = pass;
+  row.claimUntil = later(now, claimSeconds * 1000);
   return 'begun';
 }
 
 export function keepReconciliation(
   { reconciliation: row }: LedgerTables,
   now: Date,
-  replica: ReplicaOfLedger,
+  { claimSeconds }: ReplicaOfLedger,
+  pass: string,
 ): boolean {
-  const ours = row.claimOwner === replica.name && row.claimUntil !== null && row.claimUntil > now;
-  if (ours) row.claimUntil = later(now, replica.claimSeconds * 1000);
+  const ours = row.claimOwner === pass;
+  if (ours) row.claimUntil = later(now, claimSeconds * 1000);
   return ours;
 }
 
 export function endReconciliation(
   { reconciliation: row }: LedgerTables,
   now: Date,
-  replica: ReplicaOfLedger,
+  pass: string,
   result: Json | null,
 ): void {
-  if (row.claimOwner !== replica.name) return;
+  if (row.claimOwner !== pass) return;
   row.claimOwner = null;
   row.claimUntil = null;
   if (result === null) return;
