@@ -48,6 +48,7 @@ async function confirmGone(
   };
   if (!(await active())) return [];
   await eachBounded(suspects, RECONCILE_AT_A_TIME, async (lease) => {
+    await pass.keep();
     const looked = await parts.reaper.lookUp(lease.backendLeaseId ?? '');
     if (!looked.ok) tally.problem(placeOf(lease), looked.failure.detail);
     // Its end may have been asked for since it was listed.

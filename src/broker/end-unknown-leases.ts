@@ -4,7 +4,6 @@ import { eachBounded } from './each-bounded.ts';
 import { isDead } from './end-until-dead.ts';
 import {
   LOOKUPS_PER_PASS,
-  NAMES_PER_CALL,
   OPENED_AROUND_MS,
   RECONCILE_AT_A_TIME,
   RECONCILE_NAMES,
@@ -32,7 +31,6 @@ export async function endUnknownLeases(
     note(pass, { id, leaseId: null }, 'withheld', 'more than one pass looks at');
   }
   for (let at = 0; at < judged.length; at += RECONCILE_NAMES) {
-    await pass.keep();
     const old = await lookUp(pass, judged.slice(at, at + RECONCILE_NAMES), outstanding);
     const orphans = await withoutOpenLease(pass, old);
     await revoke(pass, orphans, outstanding);
@@ -48,6 +46,7 @@ async function lookUp(
 ): Promise<readonly Candidate[]> {
   const old: Candidate[] = [];
   await eachBounded(ids, RECONCILE_AT_A_TIME, async (id) => {
+    await pass.keep();
     const looked = await pass.parts.reaper.lookUp(id);
     if (!looked.ok) {
       outstanding.push({ id, issuedAt: null });
@@ -105,21 +104,16 @@ async function revoke(
     for (const orphan of orphans) note(pass, orphan, 'would_end', words(orphan));
     return;
   }
-  for (let at = 0; at < orphans.length; at += NAMES_PER_CALL) {
+  await eachBounded(orphans, RECONCILE_AT_A_TIME, async (orphan) => {
     await pass.keep();
-    const chunk = orphans.slice(at, at + NAMES_PER_CALL);
-    await parts.ledger.recordEvents(
-      chunk.map(({ id, leaseId, issuedAt }) =>
-        orphanEvent(pass, { kind: KIND, name: id, leaseId }, { issued_at: issuedAt.toISOString() }),
-      ),
-    );
-    await eachBounded(chunk, RECONCILE_AT_A_TIME, async (orphan) => {
-      const revoked = await parts.reaper.revoke(orphan.id);
-      if (!revoked.ok) outstanding.push(orphan);
-      if (revoked.ok) note(pass, orphan, 'ended', words(orphan));
-      else note(pass, orphan, 'failed', revoked.failure.detail);
-    });
-  }
+    const { id, leaseId, issuedAt } = orphan;
+    const more = { issued_at: issuedAt.toISOString() };
+    await parts.ledger.recordEvents([orphanEvent(pass, { kind: KIND, name: id, leaseId }, more)]);
+    const revoked = await parts.reaper.revoke(id);
+    if (!revoked.ok) outstanding.push(orphan);
+    if (revoked.ok) note(pass, orphan, 'ended', words(orphan));
+    else note(pass, orphan, 'failed', revoked.failure.detail);
+  });
 }
 
 function words({ leaseId }: Candidate): string {

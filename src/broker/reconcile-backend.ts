@@ -72,7 +72,7 @@ async function listMounts(pass: Pass, mounts: readonly string[]): Promise<Listin
 }
 
 async function listMount(
-  { parts, tally }: Pass,
+  { parts, tally, keep }: Pass,
   mount: string,
 ): Promise<readonly string[] | undefined> {
   const roles = await parts.reaper.roles(mount);
@@ -82,6 +82,7 @@ async function listMount(
   }
   const ids: string[] = [];
   for (const role of roles.value) {
+    await keep();
     const leases = await parts.reaper.list(mount, role);
     if (!leases.ok) {
       tally.problem(`mount ${mount}`, leases.failure.detail);

@@ -11,11 +11,11 @@ export type Pass = {
   readonly by: string;
   readonly graceMs: number;
   readonly tally: Tally;
-  /** Called before each few acts. Throws ReconciliationLost where another replica has taken over. */
+  /** Called before each slow call. Throws ReconciliationLost where another pass has taken over. */
   readonly keep: () => Promise<void>;
 };
 
-/** The claim lapsed and somebody else may be at it: stop, everything done so far stands. */
+/** The claim lapsed and somebody else is at it: stop, everything done so far stands. */
 export class ReconciliationLost extends Error {
   override readonly name = 'ReconciliationLost';
 }

@@ -93,9 +93,15 @@ export async function compareAll(
 
 function keepClaim(parts: BrokerParts, name: string): Pass['keep'] {
   let keptAtMs = parts.clock.monotonicMs();
-  return async () => {
-    if (parts.clock.monotonicMs() - keptAtMs < RECONCILE_KEEP_MS) return;
+  let keeping: Promise<void> | undefined;
+  const keep = async () => {
     if (!(await parts.ledger.keepReconciliation(name))) throw new ReconciliationLost();
     keptAtMs = parts.clock.monotonicMs();
+  };
+  return async () => {
+    if (parts.clock.monotonicMs() - keptAtMs < RECONCILE_KEEP_MS) return;
+    // Calls that are under way side by side keep it once.
+    keeping ??= keep().finally(() => (keeping = undefined));
+    await keeping;
   };
 }

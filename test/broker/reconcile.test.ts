@@ -1,0 +1,140 @@
+import { describe, expect, test } from '@jest/globals';
+import type { BrokerParts } from '../../src/broker/parts.ts';
+import { reconcileWhenDue } from '../../src/broker/reconcile.ts';
+import { failure } from '../../src/foundation/failure.ts';
+import { createLog } from '../../src/foundation/log.ts';
+import { createMetrics } from '../../src/foundation/metrics.ts';
+import { fail, succeed } from '../../src/foundation/result.ts';
+import type { Ledger, OpenLease } from '../../src/ledger/ledger.ts';
+import { directLedger } from '../simulation/models/ledger-access.ts';
+import { ModelLedger } from '../simulation/models/ledger-model.ts';
+
+/** As `compose.ts` has it. */
+const CLAIM_SECONDS = 20;
+
+/** A call that is slow takes so long: four at once outlast what a claim is kept for, not the claim. */
+const SLOW_MS = 4_500;
+
+const DAY_SECONDS = 24 * 3600;
+
+const AWAY = failure('target_unreachable', 'the backend could not end it at the target');
+
+type Call = 'list' | 'lookUp' | 'revoke' | 'confirm';
+
+type World = {
+  /** Ids that OpenBao lists, by mount and role; the ledger knows none of them. */
+  readonly listed?: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Leases that the ledger holds for active and OpenBao does not know. */
+  readonly missing?: number;
+  /** What happens in a call, before its answer. */
+  readonly during?: (
+    call: Call,
+    id: string,
+    world: { readonly pass: (ms: number) => void },
+  ) => unknown;
+  /** Places below which nothing can be revoked. */
+  readonly away?: readonly string[];
+};
+
+/** The ledger is the simulation's model, time passes only when a call says so. */
+function world({ listed = {}, missing = 0, during, away = [] }: World) {
+  let ms = Date.UTC(2026, 10, 22);
+  const pass = (more: number) => void (ms += more);
+  const model = new ModelLedger(() => new Date(ms));
+  const ledgerOf = (name: string) => directLedger(model, { name, claimSeconds: CLAIM_SECONDS });
+  const lines: { readonly level: number; readonly msg: string }[] = [];
+  const write = (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[number]);
+  const asked: { readonly call: Call; readonly id: string }[] = [];
+  const at = async (call: Call, id: string) => {
+    asked.push({ call, id });
+    await during?.(call, id, { pass });
+  };
+  const metrics = createMetrics();
+  const recorded: unknown[] = [];
+  const lost: string[] = [];
+  const leases = Array.from({ length: missing }, (_, n) => openLease(n));
+  const ledger: Partial<Ledger> = {
+    ...ledgerOf('ours'),
+    openLeases: () => Promise.resolve({ items: leases, cursor: null }),
+    lease: () => Promise.resolve({ state: 'active' } as never),
+    recordEvents: (events) => Promise.resolve(void recorded.push(...events)),
+    endLease: ({ leaseId }) => Promise.resolve((lost.push(leaseId), null)),
+  };
+  const targets = Object.keys(listed).map((mount) => [mount, { backend: { mount } }] as const);
+  const limits = { reconcile_every_seconds: 300, orphan_grace_seconds: 150 };
+  const parts = {
+    catalogue: { current: () => ({ limits, targets: new Map(targets) }) },
+    ledger,
+    reaper: {
+      roles: (mount: string) => Promise.resolve(succeed(Object.keys(listed[mount] ?? {}))),
+      list: async (mount: string, role: string) => {
+        await at('list', `${mount}/creds/${role}`);
+        const ids = Array.from({ length: listed[mount]?.[role] ?? 0 }, (_, n) => n);
+        return succeed(ids.map((n) => ({ id: `${mount}/creds/${role}/${1000 + n}` })));
+      },
+      lookUp: async (id: string) => {
+        await at(id === '' || id.startsWith('gone') ? 'confirm' : 'lookUp', id);
+        if (id.startsWith('gone')) return succeed(null);
+        return succeed({ issuedAt: new Date(ms), ageSeconds: DAY_SECONDS, expired: false });
+      },
+      revoke: async (id: string) => {
+        await at('revoke', id);
+        return away.some((place) => id.startsWith(place)) ? fail(AWAY) : succeed('revoked');
+      },
+    },
+    probe: { isActive: () => Promise.resolve(true) },
+    targets: { names: () => [], access: () => undefined },
+    clock: { now: () => new Date(ms), monotonicMs: () => ms },
+    ids: { uuid: () => `id-${++uuids}`, fraction: () => 0 },
+    log: createLog('info', { write }),
+    metrics,
+  } as unknown as BrokerParts;
+  const of = (call: Call) => asked.filter((one) => one.call === call).map(({ id }) => id);
+  return { parts, other: ledgerOf('other'), pass, lines, of, recorded, lost, metrics };
+}
+
+let uuids = 0;
+
+function openLease(n: number): OpenLease {
+  const long = new Date(Date.UTC(2026, 10, 20));
+  return {
+    ...{ id: `lost-${n}`, state: 'active', credentialName: `user-${n}`, mintOutcome: null },
+    ...{ backendLeaseId: `gone/creds/read/${n}`, createdAt: long, activatedAt: long },
+    ...{ target: 'a', mount: 'a', role: 'read' },
+  };
+}
+
+const ROLES = Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`role-${n}`, 0]));
+
+describe('the claim of a reconciliation', () => {
+  test.each<[Call, World]>([
+    ['list', { listed: { a: ROLES } }],
+    ['lookUp', { listed: { a: { read: 20 } } }],
+    ['revoke', { listed: { a: { read: 20 } } }],
+    ['confirm', { listed: { a: { read: 0 } }, missing: 10 }],
+  ])('is kept between slow calls of one kind: %s', async (slow, what) => {
+    const begun = new Set<string>();
+    const { parts, other, of } = world({
+      ...what,
+      during: async (call, _id, { pass }) => {
+        if (call !== slow) return;
+        pass(SLOW_MS);
+        begun.add(await other.beginReconciliation('theirs', 300));
+      },
+    });
+    expect(await reconcileWhenDue(parts)).toMatchObject({ complete: true });
+    expect(of(slow).length).toBeGreaterThanOrEqual(10);
+    expect([...begun]).toEqual(['running']);
+  });
+
+  test('that lapsed in one slow call is still ours where nobody took over', async () => {
+    const { parts } = world({
+      listed: { a: { read: 20 } },
+      during: (call, _id, { pass }) => call === 'revoke' && pass(60_000),
+    });
+    const done = await reconcileWhenDue(parts);
+    expect(done?.before['backend_lease_unknown']).toBe(20);
+    expect(done?.after['backend_lease_unknown']).toBe(0);
+    expect(await parts.ledger.lastReconciliation()).not.toBeNull();
+  });
+});
