@@ -59,12 +59,18 @@ async function claimed(
   name: string,
   by: string,
 ): Promise<Result<Reconciliation, Failure>> {
+  const begunMs = parts.clock.monotonicMs();
   try {
     const done = await compareAll(parts, false, by, keepClaim(parts, name));
     await parts.ledger.endReconciliation(name, reconciliationJson(done));
     return succeed(done);
   } catch (error) {
-    if (error instanceof ReconciliationLost) return fail(RUNNING);
+    if (error instanceof ReconciliationLost) {
+      const seconds = (parts.clock.monotonicMs() - begunMs) / 1000;
+      parts.metrics.reconciliation('lost', seconds);
+      parts.log.warn({ by, seconds }, 'another reconciliation has taken this one over: it stops');
+      return fail(RUNNING);
+    }
     await parts.ledger.endReconciliation(name, null).catch(() => undefined);
     throw error;
   }

@@ -67,8 +67,8 @@ export type Metrics = {
   resurrected(): void;
   /** A reconciliation acted on something that ledger, backend and targets do not agree on. */
   reconciled(found: string, outcome: string): void;
-  /** A reconciliation of this replica ended, or could not. */
-  reconciliation(outcome: 'complete' | 'incomplete' | 'failed', seconds: number): void;
+  /** A reconciliation of this replica ended, could not, or was taken over by another (`lost`). */
+  reconciliation(outcome: 'complete' | 'incomplete' | 'failed' | 'lost', seconds: number): void;
   /** What the last reconciliation of any replica found, and what of it is left. */
   reconcileNumbers(numbers: ReconcileNumbers): void;
   /** Whether this replica only observes, since its ledger may not be the one that went on. */

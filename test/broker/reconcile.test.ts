@@ -137,4 +137,25 @@ describe('the claim of a reconciliation', () => {
     expect(done?.after['backend_lease_unknown']).toBe(0);
     expect(await parts.ledger.lastReconciliation()).not.toBeNull();
   });
+
+  test('that was taken over stops the pass, with a line and a count', async () => {
+    const { parts, other, of, lines, metrics } = world({
+      listed: { a: { read: 20 } },
+      during: async (call, _id, { pass }) => {
+        if (call !== 'revoke') return;
+        pass(60_000);
+        await other.beginReconciliation('theirs', 300);
+      },
+    });
+    expect(await reconcileWhenDue(parts)).toBeNull();
+    expect(of('revoke').length).toBeLessThanOrEqual(4);
+    const warned = lines.filter(({ level, msg }) => level === 40 && !msg.startsWith('found'));
+    expect(warned.map(({ msg }) => msg)).toEqual([
+      'another reconciliation has taken this one over: it stops',
+    ]);
+    const { body } = await metrics.render();
+    expect(body).toContain('mayfly_reconciliations_total{outcome="lost"} 1');
+    // Theirs goes on.
+    expect(await other.keepReconciliation('theirs')).toBe(true);
+  });
 });
