@@ -7,10 +7,14 @@ import {
   OPENED_AROUND_MS,
   RECONCILE_AT_A_TIME,
   RECONCILE_NAMES,
+  REVOCATIONS_FAILED_TO_WITHHOLD,
 } from './margins.ts';
 import { conclude, orphanEvent } from './reconcile-pass.ts';
 import type { Pass } from './reconcile-pass.ts';
 import type { Finding } from './reconciliation.ts';
+
+/** By mount and role, how many revocations there have failed in a row. */
+type Failures = Map<string, number>;
 
 type Candidate = { readonly id: string; readonly issuedAt: Date; readonly leaseId: string | null };
 
@@ -25,17 +29,25 @@ export async function endUnknownLeases(
   ids: readonly string[],
 ): Promise<readonly Outstanding[]> {
   const outstanding: Outstanding[] = [];
-  const judged = ids.slice(0, LOOKUPS_PER_PASS);
-  for (const id of ids.slice(LOOKUPS_PER_PASS)) {
+  const failures: Failures = new Map();
+  const inTurn = pass.dryRun ? ids : fromAnywhere(ids, pass.parts.ids.fraction());
+  const judged = inTurn.slice(0, LOOKUPS_PER_PASS);
+  for (const id of inTurn.slice(LOOKUPS_PER_PASS)) {
     outstanding.push({ id, issuedAt: null });
     note(pass, { id, leaseId: null }, 'withheld', 'more than one pass looks at');
   }
   for (let at = 0; at < judged.length; at += RECONCILE_NAMES) {
     const old = await lookUp(pass, judged.slice(at, at + RECONCILE_NAMES), outstanding);
     const orphans = await withoutOpenLease(pass, old);
-    await revoke(pass, orphans, outstanding);
+    await revoke(pass, orphans, failures, outstanding);
   }
   return outstanding;
+}
+
+/** Begun elsewhere each time, so that the few that fail do not stand before the same others. */
+function fromAnywhere(ids: readonly string[], fraction: number): readonly string[] {
+  const start = Math.floor(ids.length * fraction);
+  return [...ids.slice(start), ...ids.slice(0, start)];
 }
 
 /** Those that are old enough; the others are noted and stay outstanding. */
@@ -96,24 +108,39 @@ async function withoutOpenLease(
 async function revoke(
   pass: Pass,
   orphans: readonly Candidate[],
+  failures: Failures,
   outstanding: Outstanding[],
 ): Promise<void> {
-  const { parts, dryRun } = pass;
-  if (dryRun) {
+  if (pass.dryRun) {
     outstanding.push(...orphans);
     for (const orphan of orphans) note(pass, orphan, 'would_end', words(orphan));
     return;
   }
   await eachBounded(orphans, RECONCILE_AT_A_TIME, async (orphan) => {
-    await pass.keep();
-    const { id, leaseId, issuedAt } = orphan;
-    const more = { issued_at: issuedAt.toISOString() };
-    await parts.ledger.recordEvents([orphanEvent(pass, { kind: KIND, name: id, leaseId }, more)]);
-    const revoked = await parts.reaper.revoke(id);
-    if (!revoked.ok) outstanding.push(orphan);
-    if (revoked.ok) note(pass, orphan, 'ended', words(orphan));
-    else note(pass, orphan, 'failed', revoked.failure.detail);
+    const withheld = (failures.get(placeOf(orphan)) ?? 0) >= REVOCATIONS_FAILED_TO_WITHHOLD;
+    if (withheld) note(pass, orphan, 'withheld', 'others of its role could not be revoked');
+    if (withheld || !(await revokeOne(pass, orphan, failures))) outstanding.push(orphan);
   });
+}
+
+async function revokeOne(pass: Pass, orphan: Candidate, failures: Failures): Promise<boolean> {
+  const { ledger, reaper } = pass.parts;
+  await pass.keep();
+  const { id, leaseId, issuedAt } = orphan;
+  const more = { issued_at: issuedAt.toISOString() };
+  await ledger.recordEvents([orphanEvent(pass, { kind: KIND, name: id, leaseId }, more)]);
+  const revoked = await reaper.revoke(id);
+  if (revoked.ok) note(pass, orphan, 'ended', words(orphan));
+  else note(pass, orphan, 'failed', revoked.failure.detail);
+  count(pass, placeOf(orphan), revoked.ok, failures);
+  return revoked.ok;
+}
+
+function count({ tally }: Pass, place: string, revoked: boolean, failures: Failures): void {
+  const failed = revoked ? 0 : (failures.get(place) ?? 0) + 1;
+  failures.set(place, failed);
+  if (failed !== REVOCATIONS_FAILED_TO_WITHHOLD) return;
+  tally.problem(`mount ${place}`, `${failed} revocations failed in a row: the others wait`);
 }
 
 function words({ leaseId }: Candidate): string {
@@ -126,6 +153,9 @@ function note(
   outcome: Finding['outcome'],
   detail: string | null,
 ): void {
-  const place = id.slice(0, id.lastIndexOf('/'));
-  conclude(pass, { kind: KIND, place, name: id, leaseId, outcome, detail });
+  conclude(pass, { kind: KIND, place: placeOf({ id }), name: id, leaseId, outcome, detail });
+}
+
+function placeOf({ id }: Pick<Candidate, 'id'>): string {
+  return id.slice(0, id.lastIndexOf('/'));
 }

@@ -180,6 +180,12 @@ export const RECONCILE_AT_A_TIME = 4;
 /** Backend leases of one mount that one reconciliation looks up; the next one goes on. */
 export const LOOKUPS_PER_PASS = 10_000;
 
+/**
+ * Revocations of one mount and role that fail in a row before a reconciliation leaves the others
+ * there to the next one: each may take as long as its target lets it.
+ */
+export const REVOCATIONS_FAILED_TO_WITHHOLD = 3;
+
 /** Findings and strangers that a reconciliation names; all are counted. */
 export const FINDINGS_SHOWN = 200;
 

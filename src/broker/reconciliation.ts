@@ -16,7 +16,8 @@ export type FindingKind = (typeof FINDING_KINDS)[number];
 
 /**
  * - `would_end`: a dry run leaves it.
- * - `withheld`: too many at once for the schedule; a person has to reconcile by hand.
+ * - `withheld`: not tried. Too many at once for the schedule, so that a person has to reconcile by
+ *   hand; or more than one pass does; or others at its place could not be ended.
  * - `within_grace`: too young to be told from a mint under way; not counted.
  */
 export type FindingOutcome = 'ended' | 'failed' | 'would_end' | 'withheld' | 'within_grace';

@@ -159,3 +159,51 @@ describe('the claim of a reconciliation', () => {
     expect(await other.keepReconciliation('theirs')).toBe(true);
   });
 });
+
+describe('a place where nothing can be revoked', () => {
+  const dead = { listed: { a: { read: 600, write: 2 }, b: { read: 2 } }, away: ['a/creds/read/'] };
+
+  test('holds up no other, nor the leases that OpenBao forgot', async () => {
+    const { parts, of, recorded, lost } = world({ ...dead, missing: 3 });
+    const done = await reconcileWhenDue(parts);
+    const tried = of('revoke');
+    // Three in a row, and those that were under way beside them.
+    expect(tried.filter((id) => id.startsWith('a/creds/read/')).length).toBeLessThanOrEqual(6);
+    const others = tried.filter((id) => !id.startsWith('a/creds/read/'));
+    expect(others.sort()).toEqual([
+      ...['a/creds/write/1000', 'a/creds/write/1001'],
+      ...['b/creds/read/1000', 'b/creds/read/1001'],
+    ]);
+    expect(lost).toEqual(['lost-0', 'lost-1', 'lost-2']);
+    // What is not tried has no event of an act.
+    expect(recorded).toHaveLength(tried.length);
+    expect(done?.problems).toEqual([
+      {
+        place: 'mount a/creds/read',
+        detail: expect.stringContaining('3 revocations failed in a row'),
+      },
+    ]);
+    expect(done?.before['backend_lease_unknown']).toBe(604);
+    expect(done?.after['backend_lease_unknown']).toBe(600);
+    const outcomes = new Set(done?.findings.map(({ outcome }) => outcome));
+    expect([...outcomes].sort()).toEqual(['failed', 'withheld']);
+  });
+
+  test('is begun elsewhere the next time, so that the same few do not stand before all', async () => {
+    const { parts, of } = world({ listed: { a: { read: 100 } }, away: ['a/creds/read/100'] });
+    await reconcileWhenDue({ ...parts, ids: { ...parts.ids, fraction: () => 0.5 } });
+    const others = of('revoke').filter((id) => !id.startsWith('a/creds/read/100'));
+    expect(others).toEqual(Array.from({ length: 50 }, (_, n) => `a/creds/read/${1050 + n}`));
+  });
+
+  test('is tried on where only some fail', async () => {
+    const { parts, of } = world({
+      listed: { a: { read: 40 } },
+      away: ['a/creds/read/1000', 'a/creds/read/1010', 'a/creds/read/1020'],
+    });
+    const done = await reconcileWhenDue(parts);
+    expect(of('revoke')).toHaveLength(40);
+    expect(done?.after['backend_lease_unknown']).toBe(3);
+    expect(done?.complete).toBe(true);
+  });
+});
