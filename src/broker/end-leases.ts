@@ -46,7 +46,7 @@ async function endAtTarget(
           chunks(proven).map((chunk) => endByGuard(parts, { target, access, settledBy }, chunk)),
         )
       : [],
-    endByBackend(parts, onBackendsWord),
+    endByBackend(parts, target, onBackendsWord),
   ]);
   return [...byGuard.flat(), ...byBackend];
 }
@@ -159,10 +159,11 @@ function problemOf(error: unknown): string {
 /** Without a guard the backend's sync revoke is what kills, and its word is all there is. */
 async function endByBackend(
   parts: BrokerParts,
+  target: string,
   leases: readonly Lease[],
 ): Promise<readonly Lease[]> {
   if (leases.length === 0) return [];
-  const outcome = await endAtBackend(parts, leases);
+  const outcome = await endAtBackend(parts, leases, probeOf(parts, target, leases));
   const deaths = outcome.done.map(({ lease, note }) => ({
     leaseId: lease.id,
     evidence: {
@@ -189,6 +190,12 @@ async function endByBackend(
   );
   parts.metrics.settled(settled.length);
   return died;
+}
+
+/** These leases settle in one step with their end, so it is here that a paused target is probed. */
+function probeOf(parts: BrokerParts, target: string, leases: readonly Lease[]): Lease | undefined {
+  const [first] = leases.filter((lease) => lease.backendLeaseId !== null);
+  return first && parts.circuits.settling.turn(target) === 'one' ? first : undefined;
 }
 
 function lateness(

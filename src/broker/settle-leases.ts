@@ -41,10 +41,14 @@ export async function settleLeases(parts: BrokerParts, leases: readonly Lease[])
   return count;
 }
 
-/** Asks OpenBao to end each lease, a few at a time. */
+/**
+ * Asks OpenBao to end each lease, a few at a time; at a target that is paused only the probe, and
+ * one lease alone, which is a probe, or what an operator asked for.
+ */
 export async function endAtBackend(
   parts: BrokerParts,
   leases: readonly Lease[],
+  probe = leases.length === 1 ? leases[0] : undefined,
 ): Promise<BackendOutcome> {
   const done: Done[] = [];
   const notYet: NotYet[] = [];
@@ -52,7 +56,8 @@ export async function endAtBackend(
   const now = unknown.length > 0 ? await parts.ledger.now() : undefined;
   let outage: string | undefined;
   // Of a target that fails as a whole the rest need not each wait for it either.
-  const whyNot = (lease: Lease) => outage ?? pausedReason(parts, lease, leases.length);
+  const whyNot = (lease: Lease) =>
+    outage ?? (lease === probe ? undefined : pausedReason(parts, lease));
   await eachBounded(leases, SETTLINGS_AT_A_TIME, async (lease) => {
     const answer = await endOne(parts, lease, now, whyNot(lease));
     if ('note' in answer) {
@@ -65,9 +70,7 @@ export async function endAtBackend(
   return { done, notYet };
 }
 
-/** One lease alone is a probe, or what an operator asked for: it is tried whatever was before. */
-function pausedReason(parts: BrokerParts, lease: Lease, of: number): string | undefined {
-  if (of === 1) return undefined;
+function pausedReason(parts: BrokerParts, lease: Lease): string | undefined {
   const { target } = lease.snapshot;
   return parts.circuits.settling.paused().find((paused) => paused.target === target)?.reason;
 }
@@ -92,11 +95,11 @@ async function endOne(
   parts: BrokerParts,
   lease: Lease,
   now: Date | undefined,
-  outage: string | undefined,
+  whyNot: string | undefined,
 ): Promise<Answer> {
   if (lease.backendLeaseId !== null) {
     const retryMs = retryInMs(lease.attempts, parts.ids.fraction());
-    if (outage !== undefined) return { reason: outage, retryMs, outage: true };
+    if (whyNot !== undefined) return { reason: whyNot, retryMs, outage: true };
     const { settling } = parts.circuits;
     const { target } = lease.snapshot;
     const revoked = await parts.reaper.revoke(lease.backendLeaseId);

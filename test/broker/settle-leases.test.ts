@@ -1,0 +1,40 @@
+import { describe, expect, test } from '@jest/globals';
+import { endDue, nothingInHand } from '../../src/broker/end-due.ts';
+import { modelParts } from './support/model-parts.ts';
+
+type World = ReturnType<typeof modelParts>;
+
+async function endAt(world: World, target: string): Promise<void> {
+  const tally = { claimed: 0, died: 0, settling: 0 };
+  await endDue(world.parts, nothingInHand(), target, tally);
+}
+
+async function leases(world: World, count: number, target: string) {
+  return Promise.all(Array.from({ length: count }, () => world.lease(target)));
+}
+
+describe('a target without a guard that fails as a whole', () => {
+  test('is probed by one of the many that are claimed, and all go on when OpenBao is back', async () => {
+    const world = modelParts();
+    await leases(world, 100, 'legacy');
+    world.pass(301);
+    world.openBao.away = true;
+    await endAt(world, 'legacy');
+    expect(world.parts.circuits.settling.paused()).toMatchObject([{ target: 'legacy' }]);
+
+    world.pass(20);
+    world.openBao.revocations = 0;
+    await endAt(world, 'legacy');
+    expect(world.openBao.revocations).toBe(1);
+    const reasons = world.all().map(({ lateReason }) => lateReason);
+    expect(new Set(reasons)).toEqual(new Set(['the secret backend failed (no connection)']));
+
+    world.openBao.away = false;
+    world.pass(20);
+    await endAt(world, 'legacy');
+    world.pass(20);
+    await endAt(world, 'legacy');
+    expect(world.parts.circuits.settling.paused()).toEqual([]);
+    expect(new Set(world.all().map(({ state }) => state))).toEqual(new Set(['settled']));
+  });
+});
