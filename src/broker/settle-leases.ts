@@ -99,7 +99,7 @@ async function endOne(
 ): Promise<Answer> {
   if (lease.backendLeaseId !== null) {
     const retryMs = retryInMs(lease.attempts, parts.ids.fraction());
-    if (whyNot !== undefined) return { reason: whyNot, retryMs, outage: true };
+    if (whyNot !== undefined) return { reason: whyNot, retryMs, outage: false };
     const { settling } = parts.circuits;
     const { target } = lease.snapshot;
     const revoked = await parts.reaper.revoke(lease.backendLeaseId);

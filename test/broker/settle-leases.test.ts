@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { endDue, nothingInHand } from '../../src/broker/end-due.ts';
+import { settleLeases } from '../../src/broker/settle-leases.ts';
 import { modelParts } from './support/model-parts.ts';
 
 type World = ReturnType<typeof modelParts>;
@@ -36,5 +37,33 @@ describe('a target without a guard that fails as a whole', () => {
     await endAt(world, 'legacy');
     expect(world.parts.circuits.settling.paused()).toEqual([]);
     expect(new Set(world.all().map(({ state }) => state))).toEqual(new Set(['settled']));
+  });
+});
+
+describe('leases of several targets that are settled in one call', () => {
+  test('do not wait for a target at which settlings are paused', async () => {
+    const world = modelParts();
+    const dead = (count: number, target: string) =>
+      Promise.all(Array.from({ length: count }, () => world.deadLease(target)));
+    world.at('billing').away = true;
+    const billing = await dead(4, 'billing');
+    await settleLeases(world.parts, billing);
+    expect(world.parts.circuits.settling.paused()).toMatchObject([{ target: 'billing' }]);
+    const orders = await dead(6, 'orders');
+    expect(await settleLeases(world.parts, [...billing, ...orders])).toBe(6);
+    expect(orders.map((lease) => world.now(lease)?.state)).toEqual(Array(6).fill('settled'));
+    expect(new Set(billing.map((lease) => world.now(lease)?.state))).toEqual(new Set(['revoked']));
+  });
+
+  test('all wait once OpenBao itself is away', async () => {
+    const world = modelParts();
+    world.openBao.away = true;
+    const dead = [];
+    for (const target of ['billing', 'orders']) {
+      for (let n = 0; n < 8; n++) dead.push(await world.deadLease(target));
+    }
+    expect(await settleLeases(world.parts, dead)).toBe(0);
+    // Those that were under way when the first answer came, and no more.
+    expect(world.openBao.revocations).toBeLessThanOrEqual(4);
   });
 });
