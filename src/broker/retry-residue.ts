@@ -1,4 +1,5 @@
 import type { Lease } from '../ledger/lease.ts';
+import type { Ending } from '../target/target-access.ts';
 import { RESIDUE_RETRY_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 
@@ -16,12 +17,13 @@ export async function retryOneResidue(parts: BrokerParts, lease: Lease): Promise
 }
 
 async function residueAfter(
-  end: () => Promise<readonly { readonly residue: string | null }[]>,
+  end: () => Promise<readonly Pick<Ending, 'ended' | 'residue'>[]>,
   before: string | null,
 ): Promise<string | null> {
   try {
     const [ending] = await end();
-    return ending ? ending.residue : before;
+    // What does not end, or is not decided, says nothing of what is left.
+    return ending?.ended === true ? ending.residue : before;
   } catch {
     // Out of reach: nothing is known, so the residue stands.
     return before;
