@@ -15,12 +15,20 @@ export type InHand = {
   readonly settling: Set<string>;
   /** `clock.monotonicMs()` of each target's last claim that left some behind. */
   readonly floods: Map<string, number>;
+  /** Residues are being tried again, at whichever targets. */
+  residue: boolean;
   /** The process is going to end: nothing further is claimed. */
   stopping: boolean;
 };
 
 export function nothingInHand(): InHand {
-  return { ending: new Set(), settling: new Set(), floods: new Map(), stopping: false };
+  return {
+    ending: new Set(),
+    settling: new Set(),
+    floods: new Map(),
+    residue: false,
+    stopping: false,
+  };
 }
 
 /** True while the ledger names more at this target than is in hand: its guard has enough to do. */

@@ -150,7 +150,7 @@ async function endAndLook(
 }
 
 /** The adapters' errors carry no secret in their message; others are named by kind only. */
-function problemOf(error: unknown): string {
+export function problemOf(error: unknown): string {
   return error instanceof Error && error.name === 'TargetUnreachable'
     ? error.message
     : `the target could not be asked (${error instanceof Error ? error.name : 'error'})`;

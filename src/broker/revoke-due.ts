@@ -95,7 +95,7 @@ async function endWhatLedgerSays(
   const limit = parts.catalogue.current().limits.revocation_backlog;
   const due = await parts.ledger.dueTargets(limit + 1);
   parts.backlog.counted(due, limit);
-  parts.background.run('residue', () => retryResidue(parts, RESIDUES_PER_PASS));
+  parts.background.run('residue', () => retryResidue(parts, inHand, RESIDUES_PER_PASS));
   beginSettling(parts, inHand, due, tally);
   const ending = due
     .filter(({ toEnd }) => toEnd)
