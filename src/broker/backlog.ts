@@ -1,12 +1,13 @@
 import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import type { DueTarget } from '../ledger/ledger.ts';
-import { BACKLOG_RETRY_SECONDS } from './margins.ts';
+import { BACKLOG_LOW_DIVISOR, BACKLOG_RETRY_SECONDS } from './margins.ts';
 
 /**
  * How much waits for its death at each target, as this replica's sweep last counted it in the
  * ledger. An exchange looks here, so that it costs nothing: while more waits than can be ended in a
- * few seconds, ending goes before minting.
+ * few seconds, ending goes before minting. What was refused once is minted again when most of the
+ * backlog is gone: just below its limit all are as busy as just above it.
  */
 export type Backlog = {
   /** A pass has counted, each target up to `limit`. What it does not name has nothing waiting. */
@@ -19,7 +20,10 @@ export function createBacklog(): Backlog {
   let flooded: ReadonlySet<string> = new Set();
   return {
     counted(targets, limit) {
-      const over = targets.filter(({ backlog }) => backlog > limit);
+      const low = limit / BACKLOG_LOW_DIVISOR;
+      const over = targets.filter(
+        ({ target, backlog }) => backlog > (flooded.has(target) ? low : limit),
+      );
       flooded = new Set(over.map(({ target }) => target));
     },
     refusal(target) {

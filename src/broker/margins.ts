@@ -84,8 +84,11 @@ export const SETTLINGS_PER_CLAIM = 100;
 /** Seconds after which an exchange that was refused for the backlog is worth another try. */
 export const BACKLOG_RETRY_SECONDS = 2;
 
+/** What `revocation_backlog` is divided by: so far a backlog must fall before exchanges go on. */
+export const BACKLOG_LOW_DIVISOR = 4;
+
 /** Settlings under way at a time: OpenBao does one thing at a time per database config. */
-export const SETTLINGS_AT_A_TIME = 4;
+export const SETTLINGS_AT_A_TIME = 6;
 
 /**
  * Milliseconds past its deadline before a name is ended without the ledger's help. The ledger's
