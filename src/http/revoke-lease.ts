@@ -1,33 +1,21 @@
-import { z } from 'zod';
 import { succeed } from '../foundation/result.ts';
-import { operatorCaller } from './bearer.ts';
 import type { Endpoint } from './endpoint.ts';
-import { readJson } from './json-body.ts';
 import { isDead, leaseDetailJson } from './lease-json.ts';
+import { operatorAction, waited } from './operator-action.ts';
 import type { HttpParts } from './parts.ts';
-import { pathId } from './path-id.ts';
-import { waitSecondsOf } from './prefer-wait.ts';
-import { VisibleProse } from './visible-prose.ts';
-
-const Body = z.strictObject({ reason: VisibleProse });
 
 /** `POST /v1/leases/{id}/revoke`: 200 when it is dead, 202 with its state when that takes longer. */
-export function revokeLeaseEndpoint({ broker, clock }: HttpParts): Endpoint {
-  return async ({ request, notes }) => {
-    const caller = await operatorCaller(request, broker.authenticator);
-    if (!caller.ok) return caller;
-    const id = pathId(request, 'lease');
-    if (!id.ok) return id;
-    Object.assign(notes, { operator: caller.value.name, lease_id: id.value });
-    const body = await readJson(request, Body, clock);
-    if (!body.ok) return body;
-    const wait = waitSecondsOf(request);
-    const ended = await broker.revokeLease(caller.value, id.value, body.value.reason, wait);
+export function revokeLeaseEndpoint(parts: HttpParts): Endpoint {
+  return async (call) => {
+    const action = await operatorAction(parts, call, 'lease');
+    if (!action.ok) return action;
+    const { caller, id, reason, waitSeconds } = action.value;
+    const ended = await parts.broker.revokeLease(caller, id, reason, waitSeconds);
     if (!ended.ok) return ended;
-    notes['state'] = ended.value.state;
+    call.notes['state'] = ended.value.state;
     return succeed({
       status: isDead(ended.value) ? 200 : 202,
-      headers: { 'Preference-Applied': `wait=${wait}` },
+      headers: waited(action.value),
       body: leaseDetailJson(ended.value),
     });
   };
