@@ -279,6 +279,23 @@ describe('what the name says', () => {
     await world.root.query(`drop role "${foreign}"`);
   });
 
+  test('names past their deadline are found through the routines of an older schema too', async () => {
+    const { name } = await mint(world, 'orders_read', newName(1));
+    const rename = (from: string, to: string) =>
+      world.root.query(`alter function mayfly_te5t.${from}(integer) rename to ${to}`);
+    await rename('overdue', 'overdue_away');
+    const replica = await connectTarget(world.config, systemClock);
+    try {
+      while ((await replica.guard.overdue(10)).length === 0) await systemClock.sleep(50);
+      expect(await replica.guard.overdue(10)).toMatchObject([{ name, canLogin: true }]);
+    } finally {
+      await replica.close();
+      await rename('overdue_away', 'overdue');
+    }
+    expect(await world.access.guard.overdue(10)).toMatchObject([{ name, canLogin: true }]);
+    await expectGone(world, name);
+  });
+
   test('a disabled role that is left over is overdue only while it has a session', async () => {
     const { name, password } = await mint(world, 'orders_read', newName(2));
     const session = await world.connect(name, password);

@@ -9,6 +9,8 @@ import type { WarmConnections } from './warm-connections.ts';
 /** Asking for overdue names, which every sweep does, also forgets old ones every so many times. */
 const TIDY_EVERY = 600;
 
+const UNDEFINED_FUNCTION = '42883';
+
 type ListedRow = {
   credential: string;
   role: string | null;
@@ -30,9 +32,10 @@ export function postgresGuard(
 ): Guard {
   const schema = quoteIdentifier(schemaOf(installation));
   const list = { name: 'list', text: `select * from ${schema}.list()` };
-  // What is neither able to log in nor logged in is residue: dead, though its role is still there.
-  const overdue = {
-    name: 'overdue',
+  const overdue = { name: 'overdue', text: `select * from ${schema}.overdue($1)` };
+  // The same where the schema is older than this broker: it costs in proportion to all that live.
+  const overdueOfAll = {
+    name: 'overdue-of-all',
     text: `select * from ${schema}.list() where deadline < pg_catalog.clock_timestamp()
         and (can_login or role in
           (select s.usesysid from pg_catalog.pg_stat_get_activity(null) s))
@@ -42,6 +45,19 @@ export function postgresGuard(
   const now = { name: 'now', text: 'select pg_catalog.clock_timestamp() as now' };
   const end = endNames(connections, installation, lanes, expectedServer);
   let asked = 0;
+  let isOlder = false;
+
+  const askOverdue = async (limit: number): Promise<ListedRow[]> => {
+    if (!isOlder) {
+      try {
+        return await connections.ask<ListedRow>(overdue, [limit]);
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== UNDEFINED_FUNCTION) throw error;
+        isOlder = true;
+      }
+    }
+    return connections.ask<ListedRow>(overdueOfAll, [limit]);
+  };
 
   return {
     async end(names) {
@@ -54,7 +70,7 @@ export function postgresGuard(
     },
     async overdue(limit) {
       if (asked++ % TIDY_EVERY === 0) await connections.ask(tidy, []);
-      return (await connections.ask<ListedRow>(overdue, [limit])).map(guardedName);
+      return (await askOverdue(limit)).map(guardedName);
     },
     async list() {
       return (await connections.ask<ListedRow>(list, [])).map(guardedName);
