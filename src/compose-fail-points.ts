@@ -31,6 +31,7 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'readForExchange',
   'dueTargets',
   'countSelected',
+  'dyingSelected',
   'agents',
   'agent',
   'quarantinedNotFenced',

@@ -10,7 +10,8 @@ type Ending = Omit<FenceSelected, 'claim'>;
 /**
  * Fences every lease that the selector selects, in batches, and waits up to `waitSeconds` for their
  * deaths. The first ones are ended here; all further ones are due at once for every replica's
- * sweep, so that ten thousand do not hang on one process.
+ * sweep, so that ten thousand do not hang on one process. Those that were dying before are ended here
+ * too, whoever claims them: the replica that does may be dead, and to ask again must help at once.
  */
 export async function endSelected(
   parts: BrokerParts,
@@ -20,8 +21,10 @@ export async function endSelected(
 ): Promise<ManyEnded> {
   const until = parts.clock.monotonicMs() + waitSeconds * 1000;
   const before = await parts.ledger.countSelected(ending.selector, ending.cause);
+  const stuck =
+    before.dying > 0 ? await parts.ledger.dyingSelected(ending.selector, STOP_ENDS_ITSELF) : [];
   const own = await fence(parts, ending, true);
-  const dying = endUntilDead(parts, own, waitSeconds);
+  const dying = endUntilDead(parts, [...stuck, ...own], waitSeconds);
   // It has its own listener below; a failure before that must not count as unhandled.
   dying.catch(() => undefined);
   const fenced = own.length + (await fenceRest(parts, ending));

@@ -12,6 +12,7 @@ import { withLedger } from './ledger-faults.ts';
 import { TELL_AGAIN_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
+import { CANARY } from './self-check.ts';
 import { viewAgent } from './show-agents.ts';
 import { nowOrLater } from './tell-later.ts';
 
@@ -72,8 +73,12 @@ export function endAllOf(
   return endSelected(parts, { selector, cause: 'quarantine', by, reason }, waitSeconds);
 }
 
-/** One that was removed from the catalogue can still be stopped: leases of it may live. */
+/**
+ * One that was removed from the catalogue can still be stopped: leases of it may live. The self-check's
+ * own agent is nobody's to stop or to let go.
+ */
 async function isKnown(parts: BrokerParts, agentId: string): Promise<boolean> {
+  if (agentId === CANARY.agent) return false;
   if (parts.catalogue.current().agents.has(agentId)) return true;
   return (await parts.ledger.agent(agentId)) !== null;
 }

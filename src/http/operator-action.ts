@@ -21,8 +21,11 @@ export type OperatorAction = {
 
 const Body = z.strictObject({ reason: VisibleProse });
 
-/** How the thing is called in the log line of the request. */
-const NOTED = { agent: 'agent', lease: 'lease_id', task: 'task_id' } as const;
+/**
+ * How the thing is called in the log line of the request. An agent is noted once it is known to be
+ * one: what somebody typed in its place may be anything.
+ */
+const NOTED = { lease: 'lease_id', task: 'task_id' } as const;
 
 /**
  * Reads an action with a reason, of which the path names the thing. Whoever is no operator is told so
@@ -31,13 +34,14 @@ const NOTED = { agent: 'agent', lease: 'lease_id', task: 'task_id' } as const;
 export async function operatorAction(
   { broker, clock }: HttpParts,
   { request, notes }: Call,
-  on: keyof typeof NOTED,
+  on: keyof typeof NOTED | 'agent',
 ): Promise<Result<OperatorAction, Failure>> {
   const caller = await operatorCaller(request, broker.authenticator);
   if (!caller.ok) return caller;
   const id = on === 'agent' ? pathAgent(request) : pathId(request, on);
   if (!id.ok) return id;
-  Object.assign(notes, { operator: caller.value.name, [NOTED[on]]: id.value });
+  notes['operator'] = caller.value.name;
+  if (on !== 'agent') notes[NOTED[on]] = id.value;
   const body = await readJson(request, Body, clock);
   if (!body.ok) return body;
   const waitSeconds = waitSecondsOf(request);

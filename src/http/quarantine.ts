@@ -16,7 +16,7 @@ export function quarantineEndpoint(parts: HttpParts): Endpoint {
     const stopped = await parts.broker.quarantine(caller, id, why, waitSeconds);
     if (!stopped.ok) return stopped;
     const { agentId, quarantine, changed, leases } = stopped.value;
-    Object.assign(call.notes, leases);
+    Object.assign(call.notes, { agent: agentId, ...leases });
     const { since, by, reason } = quarantine;
     return succeed({
       status: leases.dying === 0 ? 200 : 202,
@@ -41,6 +41,7 @@ export function releaseEndpoint(parts: HttpParts): Endpoint {
     const released = await parts.broker.release(caller, id, reason);
     if (!released.ok) return released;
     const { changed, ...agent } = released.value;
+    call.notes['agent'] = id;
     return succeed({ status: 200, body: { ...agentJson(agent), changed } });
   };
 }

@@ -376,6 +376,8 @@ export type Ledger = {
    * again. One that is not among them after `beginStop` has seen the stop, or its lease is there.
    */
   exchangesUnderWay(): Promise<readonly string[]>;
+  /** The oldest `limit` that the selector selects of those fenced and not dead, whoever claims them. */
+  dyingSelected(selector: Selector, limit: number): Promise<readonly Lease[]>;
   /** What the selector selects of live leases; `open` are those that this cause would fence. */
   countSelected(selector: Selector, cause: EndCause): Promise<SelectedLeases>;
   /**

@@ -146,9 +146,12 @@ export function stoppingContract(
       expect(await fence(SELECTS_NOTHING)).toEqual([]);
       expect((await fence(all)).map(({ id }) => id)).toEqual([lease.id]);
       expect(await second.countSelected(all, 'revocation')).toEqual({ open: 0, dying: 1 });
+      expect((await second.dyingSelected(all, 10)).map(({ id }) => id)).toEqual([lease.id]);
+      expect(await second.dyingSelected({ ...all, instance: 'other' }, 10)).toEqual([]);
       expect(await fence(all)).toEqual([]);
       await first.recordDeaths([death(lease.id)]);
       expect(await second.countSelected(all, 'revocation')).toEqual({ open: 0, dying: 0 });
+      expect(await second.dyingSelected(all, 10)).toEqual([]);
       const kinds = (await first.events({ leaseId: lease.id })).map(({ kind }) => kind);
       expect(kinds).toEqual(['lease.minting', 'lease.activated', 'lease.fenced', 'lease.revoked']);
     });

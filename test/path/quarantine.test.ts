@@ -130,6 +130,24 @@ function uriOf(answer: Answer): readonly string[] {
   return answer.status === 200 ? [grantOf(answer).uri] : [];
 }
 
+test('asked again after the replica that fenced has died, it ends what that one had begun', async () => {
+  const token = await path.token();
+  const grants = await Promise.all(
+    [1, 2, 3].map((n) => granted(brokers[0].url, token, { identifier: `half-${n}`, ttl: 120 })),
+  );
+  const dying = await path.broker({
+    settings: {
+      MAYFLY_TEST_FAIL_POINTS: 'revoke.guard_end.before:kill',
+      MAYFLY_ALLOW_FAULTS: 'yes-this-is-a-test',
+    },
+  });
+  await expect(quarantine(dying)).rejects.toThrow();
+  await dying.exited;
+  const again = await quarantine(brokers[1]);
+  expect([again.status, again.body['leases']]).toEqual([200, { fenced: 0, dead: 3, dying: 0 }]);
+  for (const { uri } of grants) expect(await canLogin(uri)).toBe(false);
+}, 30_000);
+
 describe('every way to a credential, in every state of the agent (F-QUA-1)', () => {
   const paths: Readonly<Record<string, (n: string, token: string) => Promise<Answer>>> = {
     'a new task': (n, token) => exchange(brokers[0].url, token, { identifier: `new-${n}` }),
@@ -333,6 +351,7 @@ describe('a revocation by selector', () => {
 });
 
 test('who may, of which agents, and what they see', async () => {
+  expect((await release(brokers[0], 'mayfly:canary')).status).toBe(404);
   const viewer = await path.operator('mayfly-viewers');
   const url = brokers[0].url;
   const body = { reason: 'no' };

@@ -22,7 +22,7 @@ import { endTimedOutTasks } from './end-timed-out-tasks.ts';
 import { raiseEpoch, readEpoch } from './epoch.ts';
 import { readFacts } from './exchange-facts.ts';
 import { forgetKeys } from './idempotency-keys.ts';
-import { countSelected, fenceSelected } from './fence-selected.ts';
+import { countSelected, dyingSelected, fenceSelected } from './fence-selected.ts';
 import type { LedgerAddress } from './ledger-address.ts';
 import type { LedgerDatabase, LedgerTables } from './ledger-database.ts';
 import { lateTargets } from './late-targets.ts';
@@ -118,6 +118,7 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     stops: (olderThanSeconds) => readStops(ledger, olderThanSeconds),
     endStop: (id) => endStop(ledger, id),
     exchangesUnderWay: () => exchangesUnderWay(ledger),
+    dyingSelected: (selector, limit) => dyingSelected(ledger, selector, limit),
     countSelected: (selector, cause) => countSelected(ledger, selector, cause),
     noteCatalogue: (hash, inUseSeconds) => noteCatalogue(ledger, hash, inUseSeconds),
     fenceUndeclared: (...undeclared) => fenceUndeclared(ledger, ...undeclared),

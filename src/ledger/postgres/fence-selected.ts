@@ -42,6 +42,19 @@ export async function fenceSelected(
   return rows.map(leaseFromRow);
 }
 
+/** Fenced and not dead, whoever claims them; the oldest `limit` by their ids. */
+export async function dyingSelected(
+  ledger: LedgerDatabase,
+  selector: Selector,
+  limit: number,
+): Promise<readonly Lease[]> {
+  const { rows } = await sql<LeaseRow>`
+    select ${leaseColumns('l')} from mayfly.lease as l
+    where l.state = 'revoking' and ${selected(selector)}
+    order by l.id limit ${limit}`.execute(ledger.db);
+  return rows.map(leaseFromRow);
+}
+
 export async function countSelected(
   ledger: LedgerDatabase,
   selector: Selector,

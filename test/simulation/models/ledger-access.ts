@@ -29,6 +29,7 @@ import {
   agentRecords,
   beginStop,
   countSelected,
+  dyingSelected,
   fenceSelected,
   olderStops,
   quarantineAgent,
@@ -70,6 +71,8 @@ export function oneTripLedger(
       carry('fenceSelected', selection.cause, () =>
         fenceSelected(tables, model.now(), replica, selection, limit),
       ),
+    dyingSelected: (selector, limit) =>
+      carry('dyingSelected', '', () => dyingSelected(tables, selector, limit)),
     countSelected: (selector, cause) =>
       carry('countSelected', cause, () => countSelected(tables, selector, cause)),
     agents: () => carry('agents', '', () => agentRecords(tables)),

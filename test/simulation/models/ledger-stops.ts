@@ -52,6 +52,17 @@ export function fenceSelected(
     .map((lease) => fence(tables, lease, { cause, reason, by }, now, claim ? replica : undefined));
 }
 
+export function dyingSelected(
+  tables: LedgerTables,
+  selector: Selector,
+  limit: number,
+): readonly Lease[] {
+  return selected(tables, selector)
+    .filter(({ state }) => state === 'revoking')
+    .sort(byId)
+    .slice(0, limit);
+}
+
 export function countSelected(
   tables: LedgerTables,
   selector: Selector,
