@@ -7,8 +7,8 @@ import type { Result } from '../foundation/result.ts';
 import { REQUEST_BOUNDS } from './server-bounds.ts';
 
 /**
- * Reads the query of a list by `schema`. Unknown and repeated parameters are refused, unlike in
- * OAuth: a filter that was misspelt must not show everything. Empty ones count as absent.
+ * Reads the query of a list by `schema`. Unknown, repeated and empty parameters are refused, unlike
+ * in OAuth: a filter that was misspelt, or whose variable was not set, must not show everything.
  */
 export function readQuery<Schema extends z.ZodObject>(
   request: IncomingMessage,
@@ -16,7 +16,7 @@ export function readQuery<Schema extends z.ZodObject>(
 ): Result<z.output<Schema>, Failure> {
   const url = request.url ?? '';
   const search = url.includes('?') ? url.slice(url.indexOf('?') + 1) : '';
-  const given = [...new URLSearchParams(search)].filter(([, value]) => value !== '');
+  const given = [...new URLSearchParams(search)];
   const names = given.map(([name]) => name);
   if (names.length > REQUEST_BOUNDS.parameters) {
     return fail(failure('parameter_invalid', 'too many parameters'));
@@ -29,6 +29,11 @@ export function readQuery<Schema extends z.ZodObject>(
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {
     return fail(failure('duplicate_parameter', 'give this parameter once', { field: twice }));
+  }
+  const empty = given.find(([, value]) => value === '');
+  if (empty !== undefined) {
+    const detail = 'must not be empty; leave it out to ask for all';
+    return fail(failure('parameter_invalid', detail, { field: empty[0] }));
   }
   const checked = schema.safeParse(Object.fromEntries(given));
   if (checked.success) return succeed(checked.data);

@@ -340,6 +340,18 @@ describe('lists', () => {
     expect(asked).toHaveLength(0);
   });
 
+  test.each([
+    ['leases', 'credential_sha256', '?credential_sha256='],
+    ['leases', 'agent', '?agent'],
+    ['leases', 'cursor', '?state=all&cursor='],
+    ['tasks', 'workflow', '?workflow=&open=true'],
+  ])('of %s refuse an empty %s: it would show everything', async (list, field, query) => {
+    const { url } = await serving();
+    const response = await fetch(`${url}/v1/${list}${query}`, { headers: asOperator });
+    expect(response.status).toBe(400);
+    expect(await jsonOf(response)).toMatchObject({ reason: 'parameter_invalid', field });
+  });
+
   test('of tasks take their own filters', async () => {
     const asked: unknown[] = [];
     const { url } = await serving({
