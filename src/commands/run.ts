@@ -11,6 +11,7 @@ import { registerHash } from './hash.ts';
 import { registerLedger } from './ledger.ts';
 import { registerLeases } from './leases.ts';
 import { registerMigrate } from './migrate.ts';
+import { takeOneValueEach } from './one-value-options.ts';
 import { print, tell } from './print.ts';
 import { registerQuarantine, registerRelease } from './quarantine.ts';
 import { registerQuery } from './query.ts';
@@ -60,6 +61,7 @@ async function createProgram(): Promise<Command> {
   registerDoctor(program);
   registerQuery(program);
   registerDemo(program);
+  takeOneValueEach(program);
   return program;
 }
 

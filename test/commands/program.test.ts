@@ -58,6 +58,24 @@ describe('what was typed wrong ends with 2 and one clear answer', () => {
     expectOneSentence(run);
   });
 
+  test.each([
+    ['revoke', ['--agent', 'a', '--agent', 'b', '--reason', 'x'], /'--agent <id>' came twice/],
+    ['revoke', ['--agent=a', '--reason', 'x', '--reason=y'], /'--reason <text>' came twice/],
+    ['revoke', ['--agent', 'a', '--scope', '', '--reason', 'x'], /'--scope <name>' needs a value/],
+    ['revoke', ['--agent', 'a', '--reason', 'x', '--wait', '1', '--wait', '2'], /'--wait .* twice/],
+    ['leases', ['--credential-sha256', ''], /'--credential-sha256 <hex>' needs a value/],
+    ['leases', ['--agent='], /'--agent <id>' needs a value/],
+    ['leases', ['--url', `http://${NOBODY}`, '--url', `http://${NOBODY}`], /'--url <url>' came/],
+    ['ledger confirm', ['--confirmation', ''], /'--confirmation <value>' needs a value/],
+    ['backend plan', ['--ledger-admin', 'a', '--ledger-admin', 'b'], /'--ledger-admin .* twice/],
+  ])('%s with an option twice or empty: %j', async (command, options, said) => {
+    const env = { MAYFLY_URL: `http://${NOBODY}`, MAYFLY_TOKEN_FILE: await fileWith('a-token') };
+    const run = await runMayfly([...command.split(' '), ...options], { env });
+    expect(run.err).toMatch(said);
+    expect(run.code).toBe(2);
+    expectOneSentence(run);
+  });
+
   test('serve reports every missing and every wrong setting at once', async () => {
     const env = { MAYFLY_LISTEN_PORT: 'eighty', MAYFLY_PUBLIC_URI: 'https://x.example' };
     const run = await runMayfly(['serve'], { env });
