@@ -2,6 +2,7 @@ import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
+import { repeatedMember } from '../foundation/strict-json.ts';
 import { SHORTEST_TTL_SECONDS } from './margins.ts';
 
 /** The task as its agent declared it, before the task type filled in what was left out. */
@@ -107,7 +108,8 @@ function fromDetails(text: string): Result<DeclaredTask, Failure> {
   }
   const parsed = parseJson(text);
   if (!Array.isArray(parsed)) {
-    return malformed('authorization_details', 'a JSON array with one object');
+    const rule = 'a JSON array with one object that names each member once';
+    return malformed('authorization_details', rule);
   }
   const entries: unknown[] = parsed;
   if (entries.length > 1) return tooMany();
@@ -262,9 +264,11 @@ function wholeNumber(
   return value;
 }
 
+/** Undefined also where a member is named twice: others might read another task than we do. */
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return repeatedMember(text) === undefined ? value : undefined;
   } catch {
     return undefined;
   }

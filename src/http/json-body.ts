@@ -5,11 +5,15 @@ import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
+import { repeatedMember } from '../foundation/strict-json.ts';
 import { isPlain } from './media-type.ts';
 import { readBody } from './read-body.ts';
 import { REQUEST_BOUNDS } from './server-bounds.ts';
 
-/** Reads a JSON body that must fit `schema`; the first member that does not is named. */
+/**
+ * Reads a JSON body that must fit `schema` and names each member once; the first member that does
+ * not is named. Of a member that is there twice others might read the first value, and we the last.
+ */
 export async function readJson<Schema extends z.ZodType>(
   request: IncomingMessage,
   schema: Schema,
@@ -20,15 +24,20 @@ export async function readJson<Schema extends z.ZodType>(
   }
   const body = await readBody(request, REQUEST_BOUNDS.jsonBytes, clock);
   if (!body.ok) return body;
-  const value = parse(body.value);
-  if (value === undefined) return fail(failure('not_json', 'the body must be JSON in UTF-8'));
-  const checked = schema.safeParse(value);
-  return checked.success ? succeed(checked.data) : fail(problemOf(checked.error));
+  const json = parse(body.value);
+  if (json === undefined) return fail(failure('not_json', 'the body must be JSON in UTF-8'));
+  const checked = schema.safeParse(json.value);
+  if (!checked.success) return fail(problemOf(checked.error));
+  // Only names that the schema knows come so far, and may be repeated to the caller.
+  const twice = repeatedMember(json.text);
+  if (twice === undefined) return succeed(checked.data);
+  return fail(failure('duplicate_parameter', 'give this member once', { field: twice.join('.') }));
 }
 
-function parse(body: Buffer): unknown {
+function parse(body: Buffer): { readonly text: string; readonly value: unknown } | undefined {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    return { text, value: JSON.parse(text) as unknown };
   } catch {
     return undefined;
   }

@@ -77,6 +77,11 @@ describe('declaring a task by authorization_details', () => {
       '[{"type":"agent_task","task_type":"a","identifier":"b","__proto__":{}}]',
       'details_unknown_member',
     ],
+    [
+      'a member that comes twice',
+      '[{"type":"agent_task","task_type":"a","identifier":"b","identifier":"c"}]',
+      'details_malformed',
+    ],
     ['over 8 KiB', [{ ...DETAILS, purpose: 'x'.repeat(9000) }], 'details_malformed'],
   ])('%s is refused', (_what, details, reason) => {
     expect(reasonOf(details)).toBe(reason);

@@ -122,6 +122,13 @@ describe('completing a task', () => {
       'parameter_invalid',
       400,
     ],
+    ['a member twice', '{"outcome":"failed","outcome":"succeeded"}', 'duplicate_parameter', 400],
+    [
+      'a member twice, escaped',
+      '{"outcome":"failed","\\u006futcome":"failed"}',
+      'duplicate_parameter',
+      400,
+    ],
     ['a list', '[]', 'parameter_invalid', 400],
     ['no JSON', '{', 'not_json', 400],
     ['nothing', '', 'not_json', 400],
@@ -370,6 +377,33 @@ describe('lists', () => {
         cursor: null,
       },
     ]);
+  });
+});
+
+describe('ending what a selector selects', () => {
+  const post = async (body: string) => {
+    let asked = 0;
+    const { url } = await serving({
+      revokeSelected: () => {
+        asked += 1;
+        return Promise.resolve(fail(failure('internal', 'not to be asked')));
+      },
+    });
+    const headers = { ...json, ...asOperator };
+    const response = await fetch(`${url}/v1/revocations`, { method: 'POST', headers, body });
+    return { status: response.status, body: await jsonOf(response), asked };
+  };
+
+  test.each([
+    ['selector', '{"selector":{"agent":"x"},"reason":"r","selector":{"agent":"y"}}'],
+    ['selector.agent', '{"selector":{"agent":"x","agent":"y"},"reason":"r"}'],
+    ['dry_run', '{"dry_run":true,"selector":{"agent":"x"},"reason":"r","dry_run":false}'],
+  ])('refuses two of %s: others may have read the first', async (field, body) => {
+    expect(await post(body)).toMatchObject({
+      status: 400,
+      body: { reason: 'duplicate_parameter', field, detail: 'give this member once' },
+      asked: 0,
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { TOKEN_LENGTH_MAX, parseCompactToken } from '../../src/identity/token/compact-token.ts';
-import { parseStrictObject } from '../../src/identity/token/strict-json.ts';
+import { parseStrictObject } from '../../src/foundation/strict-json.ts';
 import { encode } from './support/tokens.ts';
 
 function reasonOf(text: string): string | undefined {

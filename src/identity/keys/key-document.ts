@@ -1,6 +1,6 @@
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
-import { parseStrictObject } from '../token/strict-json.ts';
+import { parseStrictObject } from '../../foundation/strict-json.ts';
 import { readPublicKey } from './public-key.ts';
 import type { KeyFormat, PublicKey } from './public-key.ts';
 

@@ -4,7 +4,7 @@ import type { Issuer } from '../../catalogue/issuer.ts';
 import { isLoopback } from '../../catalogue/loopback.ts';
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
-import { parseStrictObject } from '../token/strict-json.ts';
+import { parseStrictObject } from '../../foundation/strict-json.ts';
 import { fetchDocument, parseKeyUrl } from './fetch-document.ts';
 import type { FetchOptions } from './fetch-document.ts';
 import { parseKeyDocument } from './key-document.ts';

@@ -1,4 +1,4 @@
-import { isObject } from '../token/strict-json.ts';
+import { isObject } from '../../foundation/strict-json.ts';
 import type { KeyShape } from '../token/algorithm.ts';
 
 /** A verification key of an issuer: only the members that make a public key, nothing else. */

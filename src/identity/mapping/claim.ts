@@ -1,4 +1,4 @@
-import { isObject } from '../token/strict-json.ts';
+import { isObject } from '../../foundation/strict-json.ts';
 
 /**
  * Reads a claim that is a string. A name that begins with `/` is a JSON Pointer (RFC 6901), for

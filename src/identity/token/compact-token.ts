@@ -2,7 +2,7 @@ import { failure } from '../../foundation/failure.ts';
 import type { Failure } from '../../foundation/failure.ts';
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
-import { parseStrictObject } from './strict-json.ts';
+import { parseStrictObject } from '../../foundation/strict-json.ts';
 
 /** Characters of a whole token. Larger than any real workload token, small enough to hash freely. */
 export const TOKEN_LENGTH_MAX = 16 * 1024;

@@ -9,7 +9,7 @@ export function parseStrictObject(bytes: Uint8Array): Record<string, unknown> | 
   try {
     const text = UTF8.decode(bytes);
     const value: unknown = JSON.parse(text);
-    if (!isObject(value) || repeatsMember(text)) return undefined;
+    if (!isObject(value) || repeatedMember(text) !== undefined) return undefined;
     return value;
   } catch {
     return undefined;
@@ -20,34 +20,44 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Scans a text that is known to be JSON, so that only brackets, commas and strings matter. */
-function repeatsMember(json: string): boolean {
-  const open: (Set<string> | undefined)[] = [];
+/** An object or list that is open while a text is scanned. */
+type Open = { readonly names: Set<string> | undefined; name: string };
+
+/**
+ * The first member that an object of this text names twice, as the names that lead to it; names are
+ * compared after their escapes are resolved. The text must be JSON already, so that only brackets,
+ * commas and strings matter.
+ */
+export function repeatedMember(json: string): readonly string[] | undefined {
+  const open: Open[] = [];
   let nameComes = false;
   for (let at = 0; at < json.length; at += 1) {
     const character = json[at];
     if (character === '{' || character === '[') {
-      open.push(character === '{' ? new Set() : undefined);
+      open.push({ names: character === '{' ? new Set() : undefined, name: '' });
       nameComes = character === '{';
     } else if (character === '}' || character === ']') {
       open.pop();
     } else if (character === ',') {
-      nameComes = open.at(-1) !== undefined;
+      nameComes = open.at(-1)?.names !== undefined;
     } else if (character === '"') {
       const end = endOfString(json, at);
-      if (nameComes && !rememberName(open.at(-1), json.slice(at, end + 1))) return true;
+      const object = open.at(-1);
+      if (nameComes && object && !rememberName(object, json.slice(at, end + 1))) {
+        return open.filter(({ names }) => names !== undefined).map(({ name }) => name);
+      }
       nameComes = false;
       at = end;
     }
   }
-  return false;
+  return undefined;
 }
 
-/** False when the name was there before. Names are compared after their escapes are resolved. */
-function rememberName(names: Set<string> | undefined, quoted: string): boolean {
-  const name = JSON.parse(quoted) as string;
-  if (names === undefined || names.has(name)) return false;
-  names.add(name);
+/** False when the name was there before. */
+function rememberName(object: Open, quoted: string): boolean {
+  object.name = JSON.parse(quoted) as string;
+  if (object.names?.has(object.name)) return false;
+  object.names?.add(object.name);
   return true;
 }
 
