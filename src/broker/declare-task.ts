@@ -4,6 +4,7 @@ import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import { repeatedMember } from '../foundation/strict-json.ts';
 import { SHORTEST_TTL_SECONDS } from './margins.ts';
+import { isVisibleLine } from './visible-line.ts';
 
 /** The task as its agent declared it, before the task type filled in what was left out. */
 export type DeclaredTask = {
@@ -33,8 +34,6 @@ export const DELEGATION_MAX = 16;
 const IDENTIFIER = /^[A-Za-z0-9._:-]{1,128}$/;
 const TYPE_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const ENTRY = /^[\x21-\x7e]{1,256}$/;
-/** Control, format (bidirectional, zero-width), surrogate and line-separating characters. */
-const DECEIVING = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 const TASK_URN = 'urn:mayfly:task:';
 
 const MEMBERS = new Set([
@@ -192,10 +191,7 @@ function prose(entry: Record<string, unknown>, field: string): string | null {
   const value = entry[field];
   if (value === undefined) return null;
   const fits =
-    typeof value === 'string' &&
-    value.length > 0 &&
-    [...value].length <= PURPOSE_MAX &&
-    !DECEIVING.test(value);
+    typeof value === 'string' && [...value].length <= PURPOSE_MAX && isVisibleLine(value);
   if (!fits) {
     throw new MemberProblem(
       field,

@@ -100,6 +100,8 @@ describe('declaring a task by authorization_details', () => {
     ['purpose', { purpose: 'left\u202eright' }],
     ['purpose', { purpose: 'zero\u200bwidth' }],
     ['purpose', { purpose: '\ud800' }],
+    ['purpose', { purpose: ' ' }],
+    ['purpose', { purpose: 'a filler \u3164' }],
     ['purpose', { purpose: 'x'.repeat(501) }],
     ['actions', { actions: [] }],
     ['actions', { actions: 'read' }],
