@@ -1,8 +1,8 @@
+import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { OperatorCaller } from '../identity/principal.ts';
-import { REVOCATION_UNDER_WAY } from '../ledger/stop.ts';
 import type { Stop } from '../ledger/stop.ts';
 import type { Revocation, RevocationRequest } from './broker.ts';
 import { endSelected } from './end-selected.ts';
@@ -10,6 +10,15 @@ import { withLedger } from './ledger-faults.ts';
 import { STOPS_AT_A_TIME, STOP_WAIT_LOOK_MS, STOP_WAIT_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
+
+/** Seconds: a stop goes as soon as all that it selects is fenced. */
+const TOO_MANY_RETRY_SECONDS = 1;
+
+const TOO_MANY_STOPS: Failure = failure(
+  'revocation_under_way',
+  `nothing was ended: ${STOPS_AT_A_TIME} other revocations are under way, as many as there may be; ask again`,
+  { retryAfterSeconds: TOO_MANY_RETRY_SECONDS },
+);
 
 /**
  * Ends, once, every lease that the selector selects. A stop is committed first, so that exchanges
@@ -30,7 +39,7 @@ export function revokeSelected(
         return succeed({ id: null, matching: open, underWay: 0, fenced: 0, dead: 0, dying });
       }
       const stop = { id: parts.ids.uuid(), selector, reason, by: caller.name };
-      if (!(await parts.ledger.beginStop(stop, STOPS_AT_A_TIME))) return fail(REVOCATION_UNDER_WAY);
+      if (!(await parts.ledger.beginStop(stop, STOPS_AT_A_TIME))) return fail(TOO_MANY_STOPS);
       const underWay = await waitOutExchanges(parts);
       const ending = endSelected(parts, endingOf(stop), waitSeconds, async () => {
         // With an exchange that may still commit, the stop lives on; the sweep ends it.
