@@ -16,7 +16,10 @@ export function readQuery<Schema extends z.ZodObject>(
 ): Result<z.output<Schema>, Failure> {
   const url = request.url ?? '';
   const search = url.includes('?') ? url.slice(url.indexOf('?') + 1) : '';
-  const given = [...new URLSearchParams(search)];
+  // The first page may be asked for by an empty cursor: it narrows nothing.
+  const given = [...new URLSearchParams(search)].filter(
+    ([name, value]) => name !== 'cursor' || value !== '',
+  );
   const names = given.map(([name]) => name);
   if (names.length > REQUEST_BOUNDS.parameters) {
     return fail(failure('parameter_invalid', 'too many parameters'));

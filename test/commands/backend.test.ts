@@ -97,8 +97,10 @@ describe('backend plan and apply', () => {
 
   test('a ledger that is not the one of this OpenBao is refused before a target is touched', async () => {
     const targets = `--target-admin=orders=${world.admin.files.targetUrl}`;
-    const other = ['--ledger-database', 'other', '--secrets-dir', join(world.folder, 'other')];
-    const args = ['backend', 'apply', ...administratorOptions(world), targets, ...other];
+    const elsewhere = { ...world.admin.files, secretsDir: join(world.folder, 'other') };
+    const administrators = administratorOptions({ admin: { ...world.admin, files: elsewhere } });
+    const other = ['--ledger-database', 'other'];
+    const args = ['backend', 'apply', ...administrators, targets, ...other];
     const run = await runMayfly(args, { env: administratorSettings(world) });
     expect(run.code).toBe(1);
     expect(run.err).toMatch(/mayfly-orders is there and not this installation's/);

@@ -12,6 +12,7 @@ afterEach(stopAll);
 const hurried: Clock = {
   ...systemClock,
   sleep: (ms, signal) => systemClock.sleep(ms / 20, signal),
+  alarm: (ms, ring) => systemClock.alarm(ms / 20, ring),
 };
 
 const form = new URLSearchParams(FORM).toString();

@@ -28,7 +28,9 @@ export function administratorSettings(world: World): Readonly<Record<string, str
 }
 
 /** The options that name the administrators of a world, all by file. */
-export function administratorOptions({ admin: { files } }: World): readonly string[] {
+export function administratorOptions({
+  admin: { files },
+}: Pick<World, 'admin'>): readonly string[] {
   return [
     ...['--ledger-admin', files.ledgerUrl],
     ...['--openbao-userpass', `administrator=${files.backendPassword}`],
