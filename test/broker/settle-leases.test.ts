@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { endDue, nothingInHand } from '../../src/broker/end-due.ts';
+import { SETTLINGS_AT_A_TIME } from '../../src/broker/margins.ts';
 import { settleLeases } from '../../src/broker/settle-leases.ts';
 import { modelParts } from './support/model-parts.ts';
 
@@ -64,6 +65,6 @@ describe('leases of several targets that are settled in one call', () => {
     }
     expect(await settleLeases(world.parts, dead)).toBe(0);
     // Those that were under way when the first answer came, and no more.
-    expect(world.openBao.revocations).toBeLessThanOrEqual(4);
+    expect(world.openBao.revocations).toBeLessThanOrEqual(SETTLINGS_AT_A_TIME);
   });
 });
