@@ -1,5 +1,5 @@
 import { each } from './processor-time.ts';
-import type { ProcessorTime } from './processor-time.ts';
+import type { ProcessorTime, Reading } from './processor-time.ts';
 
 /** One kind of operation under measurement. */
 export type Contestant = {
@@ -38,7 +38,7 @@ export async function measure(
   contestants: readonly Contestant[],
   operations: number,
   concurrency: number,
-  used: () => Promise<ProcessorTime> = () => Promise.resolve({}),
+  used?: (when: 'before' | 'after') => Promise<Reading>,
 ): Promise<readonly Figures[]> {
   const samples = new Map<string, number[]>();
   const busyMs = new Map<string, number>();
@@ -48,7 +48,7 @@ export async function measure(
     // Another order in each turn: nobody always runs behind the same neighbour.
     for (let nth = 0; nth < contestants.length; nth++) {
       const contestant = contestants[(nth + turn) % contestants.length] as Contestant;
-      const before = await used();
+      const before = await used?.('before');
       const started = performance.now();
       let pausedMs = 0;
       await inLanes(TURN, concurrency, async () => {
@@ -62,8 +62,11 @@ export async function measure(
       });
       const spent = performance.now() - started - pausedMs;
       busyMs.set(contestant.name, (busyMs.get(contestant.name) ?? 0) + spent);
-      const one = each(before, await used(), turns * TURN);
-      processor.set(contestant.name, sumOf(processor.get(contestant.name) ?? {}, one));
+      const after = await used?.('after');
+      if (before && after) {
+        const one = each(before, after, turns * TURN);
+        processor.set(contestant.name, sumOf(processor.get(contestant.name) ?? {}, one));
+      }
       await contestant.afterTurn?.();
     }
   }

@@ -10,22 +10,38 @@ const TICK_MS = 10;
 /** Fields of `/proc/<pid>/stat` behind the command's name: parent, user and system time. */
 const [PARENT, USER, SYSTEM] = [1, 11, 12] as const;
 
+/** What each process has used so far, in milliseconds; no other process where there is no `/proc`. */
+export type Reading = {
+  readonly own: number;
+  readonly others: ReadonlyMap<string, { readonly part: string; readonly ms: number }>;
+};
+
 /**
- * What everybody has used so far, in milliseconds; empty where there is no `/proc`. Sessions of a
- * Postgres are its children, and count for their server.
+ * Sessions of a Postgres are its children, and count for their server.
+ *
+ * @param when our own part is read last `before` and first `after`, so that reading itself is in neither
  */
-export async function processorTime(
+export async function readProcessorTime(
   world: World,
   broker: { readonly pid: number },
-): Promise<ProcessorTime> {
+  when: 'before' | 'after',
+): Promise<Reading> {
+  const first = ownMs();
+  const others = await othersOf(world, broker);
+  return { own: when === 'after' ? first : ownMs(), others };
+}
+
+async function othersOf(
+  world: World,
+  broker: { readonly pid: number },
+): Promise<Reading['others']> {
   const parts = new Map([
     [broker.pid, 'broker'],
     [world.backend.pid(), 'OpenBao'],
     [world.target.pid(), 'target'],
     [world.ledger.pid(), 'ledger'],
-    [process.pid, 'clients'],
   ]);
-  const used: Record<string, number> = {};
+  const others = new Map<string, { readonly part: string; readonly ms: number }>();
   const pids = await readdir('/proc').catch(() => []);
   for (const pid of pids.filter((name) => /^\d+$/.test(name))) {
     const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
@@ -33,14 +49,22 @@ export async function processorTime(
     const part = parts.get(Number(pid)) ?? parts.get(Number(fields[PARENT]));
     if (part === undefined) continue;
     const ms = (Number(fields[USER]) + Number(fields[SYSTEM])) * TICK_MS;
-    used[part] = (used[part] ?? 0) + ms;
+    others.set(pid, { part, ms });
   }
-  return used;
+  return others;
 }
 
-/** Used between two readings, for each of so many operations. */
-export function each(before: ProcessorTime, after: ProcessorTime, count: number): ProcessorTime {
-  return Object.fromEntries(
-    Object.entries(after).map(([part, ms]) => [part, (ms - (before[part] ?? 0)) / count]),
-  );
+function ownMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Used between two readings, for each of so many operations. What ended meanwhile is not counted. */
+export function each(before: Reading, after: Reading, count: number): ProcessorTime {
+  const used: Record<string, number> = { clients: (after.own - before.own) / count };
+  for (const [pid, { part, ms }] of after.others) {
+    const spent = ms - (before.others.get(pid)?.ms ?? 0);
+    used[part] = (used[part] ?? 0) + spent / count;
+  }
+  return used;
 }

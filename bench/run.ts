@@ -12,7 +12,7 @@ import type { Contestant, Figures } from './measure.ts';
 import { RAW_JWT_MOUNT, RAW_MOUNT, must, rawBackend, setUpRaw } from './raw-backend.ts';
 import type { RawBackend } from './raw-backend.ts';
 import { roomyConfig } from './roomy-config.ts';
-import { processorTime } from './processor-time.ts';
+import { readProcessorTime } from './processor-time.ts';
 import { storm } from './storm.ts';
 import type { StormFigures } from './storm.ts';
 import { deathWatch } from './death-watch.ts';
@@ -278,7 +278,7 @@ async function sideBySide(): Promise<void> {
   try {
     await warmUp(stage);
     for (const concurrency of CONCURRENCIES) {
-      const used = () => processorTime(stage.world, stage.broker);
+      const used = (when: 'before' | 'after') => readProcessorTime(stage.world, stage.broker, when);
       const agents = concurrency === 1 ? stage.agents.slice(0, 1) : stage.agents;
       const minted = await measure(mints(stage, agents), operations, concurrency, used);
       // Latency is compared with what somebody does by hand, throughput with our calls without us.
