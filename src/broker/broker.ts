@@ -256,7 +256,10 @@ export type Broker = {
   reconcile(caller: OperatorCaller, dryRun: boolean): Promise<Result<Reconciliation, Failure>>;
   /** The same where it is due and no other replica is at it; else null. */
   reconcileWhenDue(): Promise<Reconciliation | null>;
-  /** Compares what the ledger and OpenBao know of each other, once. Never rejects. */
+  /**
+   * Compares what the ledger and OpenBao know of each other, once, and says which catalogue is in force
+   * here. Rejects with LedgerUnreachable.
+   */
   checkLedger(): Promise<void>;
   /** Shows how this ledger differs; with the confirmation of just that, goes on with it. */
   confirmLedger(

@@ -52,7 +52,7 @@ export function confirmLedger(
       if (given !== confirmation) return fail(OUTDATED);
       const epoch = Math.max(ledger.epoch, kept?.epoch ?? 0) + 1;
       const next = { ledger: ledger.ledger, cluster: ledger.cluster, epoch };
-      // The mark first, since it alone can refuse: a confirmation that was refused must change nothing.
+      // The mark first: whoever confirms a clone is refused there, and that must change nothing.
       // Between the two this ledger counts as set back, and whoever confirms it does so again.
       const written = await marks.write(next, kept?.version ?? 0);
       if (!written.ok) return written;

@@ -69,7 +69,11 @@ export function postgresGuard(
       return end(names);
     },
     async overdue(limit) {
-      if (asked++ % TIDY_EVERY === 0) await connections.ask(tidy, []);
+      if (asked++ % TIDY_EVERY === 0) {
+        // The schema may have been renewed since.
+        isOlder = false;
+        await connections.ask(tidy, []);
+      }
       return (await askOverdue(limit)).map(guardedName);
     },
     async list() {
