@@ -35,7 +35,9 @@ export function backendContract(make: () => BackendUnderTest): void {
     test('the token carries the name, and its life bounds that of the lease', async () => {
       const { name, outcome, id } = await mint(60);
       expect(outcome.username).toBe(name);
-      expect([59, 60]).toContain(outcome.leaseSeconds);
+      // Whole seconds between the token and the mint may pass on a busy machine.
+      expect(outcome.leaseSeconds).toBeLessThanOrEqual(60);
+      expect(outcome.leaseSeconds).toBeGreaterThanOrEqual(50);
       expect(await world.userExists(name)).toBe(true);
       expect(await world.reaper.knows(id)).toEqual({ ok: true, value: true });
       const { mount, role } = world.place;
