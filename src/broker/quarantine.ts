@@ -1,6 +1,5 @@
-import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
-import { fail, succeed } from '../foundation/result.ts';
+import { succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { OperatorCaller } from '../identity/principal.ts';
 import { LedgerUnreachable } from '../ledger/ledger.ts';
@@ -8,11 +7,11 @@ import { SELECTS_NOTHING } from '../ledger/stop.ts';
 import type { Quarantine, QuarantineAgent } from '../ledger/stop.ts';
 import type { ManyEnded, QuarantineEnding, Released } from './broker.ts';
 import { endSelected } from './end-selected.ts';
+import { isKnownAgent, noSuchAgent } from './known-agent.ts';
 import { withLedger } from './ledger-faults.ts';
 import { TELL_AGAIN_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
-import { CANARY } from './self-check.ts';
 import { viewAgent } from './show-agents.ts';
 import { nowOrLater } from './tell-later.ts';
 
@@ -30,7 +29,7 @@ export function quarantine(
 ): Promise<Result<QuarantineEnding, Failure>> {
   return withPermission(caller, 'agents.quarantine', () =>
     withLedger<QuarantineEnding>(async () => {
-      if (!(await isKnown(parts, agentId))) return noSuchAgent();
+      if (!(await isKnownAgent(parts, agentId))) return noSuchAgent('agent_id');
       const asked = { agentId, by: caller.name, reason };
       const until = parts.clock.monotonicMs() + waitSeconds * 1000;
       const stopped = await nowOrLater(
@@ -54,7 +53,7 @@ export function release(
 ): Promise<Result<Released, Failure>> {
   return withPermission(caller, 'agents.quarantine', () =>
     withLedger<Released>(async () => {
-      if (!(await isKnown(parts, agentId))) return noSuchAgent();
+      if (!(await isKnownAgent(parts, agentId))) return noSuchAgent('agent_id');
       const asked: QuarantineAgent = { agentId, by: caller.name, reason };
       const changed = await parts.ledger.releaseAgent(asked);
       return succeed({ ...(await viewAgent(parts, agentId)), changed });
@@ -73,16 +72,6 @@ export function endAllOf(
   return endSelected(parts, { selector, cause: 'quarantine', by, reason }, waitSeconds);
 }
 
-/**
- * One that was removed from the catalogue can still be stopped: leases of it may live. The self-check's
- * own agent is nobody's to stop or to let go.
- */
-async function isKnown(parts: BrokerParts, agentId: string): Promise<boolean> {
-  if (agentId === CANARY.agent) return false;
-  if (parts.catalogue.current().agents.has(agentId)) return true;
-  return (await parts.ledger.agent(agentId)) !== null;
-}
-
 /** An exchange of a stopped process may hold the agent's lock for some seconds. */
 async function patiently<Value>(
   parts: BrokerParts,
@@ -98,9 +87,4 @@ async function patiently<Value>(
       await parts.clock.sleep(TELL_AGAIN_MS);
     }
   }
-}
-
-function noSuchAgent(): Result<never, Failure> {
-  const detail = 'no such agent, neither in the catalogue nor in the ledger';
-  return fail(failure('not_found', detail, { field: 'agent_id' }));
 }

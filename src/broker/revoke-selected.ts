@@ -6,6 +6,7 @@ import type { OperatorCaller } from '../identity/principal.ts';
 import type { Stop } from '../ledger/stop.ts';
 import type { Revocation, RevocationRequest } from './broker.ts';
 import { endSelected } from './end-selected.ts';
+import { isKnownAgent, noSuchAgent } from './known-agent.ts';
 import { withLedger } from './ledger-faults.ts';
 import { STOPS_AT_A_TIME, STOP_WAIT_LOOK_MS, STOP_WAIT_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
@@ -24,7 +25,8 @@ const TOO_MANY_STOPS: Failure = failure(
  * Ends, once, every lease that the selector selects. A stop is committed first, so that exchanges
  * which come later are refused for the moment; those that came before are waited out, so that each
  * of their leases is in the ledger; then all is fenced, the stop goes, and the deaths are waited
- * for. Exchanges pass again at once: whoever shall not come back is quarantined.
+ * for. Exchanges pass again at once: whoever shall not come back is quarantined. An agent that nobody
+ * knows is refused, for "nothing was left to end" would be the wrong answer to a misspelt one.
  */
 export function revokeSelected(
   parts: BrokerParts,
@@ -34,6 +36,10 @@ export function revokeSelected(
 ): Promise<Result<Revocation, Failure>> {
   return withPermission(caller, 'leases.revoke', () =>
     withLedger<Revocation>(async () => {
+      const { agentId } = selector;
+      if (agentId !== null && !(await isKnownAgent(parts, agentId))) {
+        return noSuchAgent('selector.agent');
+      }
       const { open, dying } = await parts.ledger.countSelected(selector, 'revocation');
       if (dryRun) {
         return succeed({ id: null, matching: open, underWay: 0, fenced: 0, dead: 0, dying });

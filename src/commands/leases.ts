@@ -32,7 +32,7 @@ export function registerLeases(program: Command): void {
     .command('leases')
     .description('show leases: who holds what, until when, in which state')
     .addOption(new Option('--state <states>', 'these states, separated by commas'))
-    .option('--all', 'every state')
+    .addOption(new Option('--all', 'every state').conflicts('state'))
     .option('--agent <id>', 'of this agent')
     .option('--scope <name>', 'of this scope')
     .option('--task <id>', 'of this task')

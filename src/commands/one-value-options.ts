@@ -7,6 +7,7 @@ import type { Command, Option } from 'commander';
  */
 export function takeOneValueEach(command: Command): void {
   for (const option of command.options) if (takesOneValue(option)) watch(command, option);
+  command.hook('preAction', refuseEmptyArguments);
   for (const below of command.commands) takeOneValueEach(below);
 }
 
@@ -22,4 +23,11 @@ function watch(command: Command, option: Option): void {
       command.error(`error: option '${option.flags}' needs a value, not an empty one.`);
     came = true;
   });
+}
+
+/** As a variable that is not set leaves one: `mayfly quarantine "$AGENT"`. */
+function refuseEmptyArguments(_: Command, action: Command): void {
+  const empty = action.processedArgs.findIndex((value) => value === '');
+  const name = action.registeredArguments[empty]?.name();
+  if (name) action.error(`error: argument '${name}' needs a value, not an empty one.`);
 }
