@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
+import { UnusableSecret } from './broker/backend-parts.ts';
 import type { BackendParts, SecretStore } from './broker/backend-parts.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { Target } from './catalogue/target.ts';
@@ -13,6 +14,7 @@ import { administerLedger } from './ledger/provision/administer-ledger.ts';
 import type { LedgerAdministration } from './ledger/provision/administer-ledger.ts';
 import { ROLE_KEYS } from './ledger/provision/ledger-roles.ts';
 import type { LedgerRole } from './ledger/provision/ledger-roles.ts';
+import { connectionConfigs } from './ledger/postgres/ledger-address.ts';
 import type { LedgerAddress } from './ledger/postgres/ledger-address.ts';
 import { openAdministrator } from './mint/provision/administrator.ts';
 import type { BackendAddress } from './mint/provision/administrator.ts';
@@ -82,7 +84,10 @@ async function ledgerAdministration(
     async apply() {
       // Kept first: a run that breaks off leaves no login that nobody knows.
       for (const role of ROLE_KEYS) {
-        await secrets.write(LEDGER_URLS[role], administration.address(role).url);
+        const name = LEDGER_URLS[role];
+        const address = administration.address(role);
+        if (isAmong(address, await secrets.read(name))) continue;
+        await secrets.write(name, address.url);
       }
       return administration.apply();
     },
@@ -96,8 +101,12 @@ export async function openLedgerAdministration(
   ids: Ids,
   log: Log,
 ): Promise<LedgerAdministration> {
-  const password = async (role: LedgerRole) =>
-    passwordIn(await secrets.read(LEDGER_URLS[role])) ?? new SecretText(ids.password());
+  const password = async (role: LedgerRole) => {
+    const kept = await secrets.read(LEDGER_URLS[role]);
+    return kept === undefined
+      ? new SecretText(ids.password())
+      : passwordIn(LEDGER_URLS[role], kept);
+  };
   const passwords = {
     owner: await password('owner'),
     app: await password('app'),
@@ -111,10 +120,44 @@ export function ledgerAddress({ url, caFile }: Administrators['ledger']): Ledger
   return { url, ...(caFile === undefined ? {} : { caFile }) };
 }
 
-function passwordIn(url: SecretText | undefined): SecretText | undefined {
-  if (!url || !URL.canParse(url.reveal())) return undefined;
-  const { password } = new URL(url.reveal());
-  return password === '' ? undefined : new SecretText(decodeURIComponent(password));
+/**
+ * Of a file that is there and cannot be read no password may be made up: it would be set, under
+ * brokers that log in with the one in the file.
+ */
+function passwordIn(file: string, url: SecretText): SecretText {
+  const [node] = nodesOf(url);
+  if (typeof node?.password === 'string' && node.password !== '') {
+    return new SecretText(node.password);
+  }
+  throw new UnusableSecret(
+    `${file} in the secrets folder holds no address of a ledger with a password. Mend it; or remove it, and a new password is made and set.`,
+  );
+}
+
+/**
+ * True where what is kept names several nodes of a cluster, this one among them, and the same login:
+ * somebody listed the others, which the administrator's address cannot.
+ */
+function isAmong(wanted: LedgerAddress, kept: SecretText | undefined): boolean {
+  const nodes = kept === undefined ? [] : nodesOf(kept);
+  const [own] = nodesOf(wanted.url);
+  if (own === undefined || nodes.length < 2) return false;
+  const { host, port, user, password, database } = own;
+  return (
+    nodes.some((node) => node.host === host && node.port === port) &&
+    nodes.every(
+      (node) => node.user === user && node.password === password && node.database === database,
+    )
+  );
+}
+
+/** None where it is no address of a ledger. */
+function nodesOf(url: SecretText): readonly pg.ClientConfig[] {
+  try {
+    return connectionConfigs({ url });
+  } catch {
+    return [];
+  }
 }
 
 async function connected(target: Target, url: SecretText): Promise<pg.Client> {

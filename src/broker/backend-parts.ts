@@ -23,6 +23,11 @@ export type LedgerAdministration = {
   apply(): Promise<{ readonly steps: readonly Provisioned[]; readonly identity: LedgerIdentity }>;
 };
 
+/** A kept secret that is not what its name says; `message` is a sentence with the remedy. */
+export class UnusableSecret extends Error {
+  override readonly name = 'UnusableSecret';
+}
+
 /**
  * Where the secrets of the broker are kept, by name: the names of the catalogue (`ORDERS_GUARD`)
  * and those of `BROKER_SECRETS`. What is there is used, what is missing is made.

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Result } from '../foundation/result.ts';
+import { UnusableSecret } from '../broker/backend-parts.ts';
 import type { BackendParts, BackendProblem } from '../broker/backend-parts.ts';
 import type { Provisioned } from '../broker/provisioned.ts';
 import { createLog } from '../foundation/log.ts';
@@ -92,6 +93,7 @@ export async function reaching<Value>(work: () => Promise<Value>): Promise<Value
     return await work();
   } catch (thrown) {
     if (thrown instanceof CommandFailure) throw thrown;
+    if (thrown instanceof UnusableSecret) throw new CommandFailure(EXIT.usage, thrown.message);
     const said = thrown instanceof Error ? thrown.message : 'a server does not answer';
     throw new CommandFailure(EXIT.unreachable, said);
   }

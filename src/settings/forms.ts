@@ -76,6 +76,9 @@ export const webAddress: Parse<string> = (text) => {
 /** Modes in which a connection to Postgres checks who answers. */
 const VERIFYING_MODES = ['require', 'verify-ca', 'verify-full'];
 
+/** Options of a ledger's address that mean something here. */
+const LEDGER_OPTIONS = ['sslmode', 'host', 'target_session_attrs'];
+
 /**
  * `postgresql://user:password@host:port/database`, where several hosts with commas between them are
  * the nodes of one cluster. Whether the connection is safe depends on the CA file too: see
@@ -91,6 +94,13 @@ export const postgresAddress: Parse<SecretText> = (text) => {
     const wanted = url.searchParams.get('target_session_attrs') ?? 'primary';
     if (wanted !== 'primary' && wanted !== 'read-write') {
       return fail('may say target_session_attrs=read-write only: the ledger is always the primary');
+    }
+    if ([...url.searchParams.keys()].some((option) => !LEDGER_OPTIONS.includes(option))) {
+      return fail(`may have no options but ${LEDGER_OPTIONS.join(', ')}`);
+    }
+    const mode = url.searchParams.get('sslmode') ?? 'disable';
+    if (mode !== 'disable' && !VERIFYING_MODES.includes(mode)) {
+      return fail('may say sslmode=disable or sslmode=verify-full: others check nobody');
     }
   }
   return succeed(new SecretText(text));

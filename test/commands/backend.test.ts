@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { readdir, stat } from 'node:fs/promises';
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Diagnosed } from '../../src/broker/diagnosed.ts';
 import type { Provisioned } from '../../src/broker/provisioned.ts';
 import type { World } from '../../src/commands/demo/world.ts';
-import type { SecretText } from '../../src/foundation/secret-text.ts';
+import { SecretText } from '../../src/foundation/secret-text.ts';
 import { runMayfly } from '../support/run-mayfly.ts';
 import type { Run } from '../support/run-mayfly.ts';
 import { administratorOptions, administratorSettings, temporaryWorld } from '../support/world.ts';
@@ -93,6 +93,33 @@ describe('backend plan and apply', () => {
       expect((await stat(join(secretsDir, name))).mode & 0o777).toBe(0o600);
     }
     expect((await stat(secretsDir)).mode & 0o777).toBe(0o700);
+  });
+
+  test('an address with all nodes of a cluster is kept, and its password with it', async () => {
+    const file = join(world.admin.files.secretsDir, 'LEDGER_URL');
+    const single = await readFile(file, 'utf8');
+    const several = single.replace(/@([^/]+)/, '@$1,127.0.0.1:1');
+    await writeFile(file, several);
+    const again = await stepsOf(await asAdministrator('backend', 'apply', '--json'));
+    expect(again.filter(({ state }) => state !== 'unchanged')).toEqual([]);
+    expect(await readFile(file, 'utf8')).toBe(several);
+    await sql(new SecretText(single.trim()), 'select 1');
+    // One of another server is written anew, with its password.
+    await writeFile(file, single.replace(/@[^/]+/, '@127.0.0.1:1,127.0.0.1:2'));
+    await stepsOf(await asAdministrator('backend', 'apply', '--json'));
+    expect(await readFile(file, 'utf8')).toBe(single);
+    await sql(new SecretText(single.trim()), 'select 1');
+  });
+
+  test('a kept address that cannot be read changes no password', async () => {
+    const file = join(world.admin.files.secretsDir, 'LEDGER_URL');
+    const good = await readFile(file, 'utf8');
+    await writeFile(file, 'postgresql://mayfly_app@127.0.0.1');
+    const run = await asAdministrator('backend', 'apply');
+    expect(run.code).toBe(2);
+    expect(run.err).toMatch(/LEDGER_URL in the secrets folder holds no address/);
+    await sql(new SecretText(good.trim()), 'select 1');
+    await writeFile(file, good);
   });
 
   test('a ledger that is not the one of this OpenBao is refused before a target is touched', async () => {

@@ -142,6 +142,30 @@ describe('backend plan and apply', () => {
     expect(removed.ok).toBe(true);
   });
 
+  test('policies of another installation are refused, and nothing is written', async () => {
+    // As two installations in one namespace: both would have a minter of this name.
+    const other = { ...world.design, installation: 'zzzz', mounts: [], configs: [], scopes: [] };
+    expect((await actions(other))['sys/policies/acl/mayfly-minter']).toBe('refused');
+    const applied = await applyBackend(world.admin, other, world.passwords);
+    expect(applied).toMatchObject({
+      ok: false,
+      failure: {
+        at: 'sys/policies/acl/mayfly-minter',
+        message: expect.stringContaining(`installation is ${world.design.installation}`),
+      },
+    });
+    expect((await actions(other))['sys/mounts/mayfly-zzzz']).toBe('create');
+    expect(await apply()).toEqual([]);
+  });
+
+  test('a policy that nobody signed is written anew', async () => {
+    await write('sys/policies/acl/mayfly-reaper', {
+      policy: 'path "x" { capabilities = ["read"] }',
+    });
+    const changed = (await apply()).map(({ piece, action }) => `${action} ${piece.path}`);
+    expect(changed).toEqual(['change sys/policies/acl/mayfly-reaper']);
+  });
+
   test('a config without a password is refused before anything is written', async () => {
     const target = { ...world.target, backend: { mount: 'agents-two', config: 'orders' } };
     const design = designOf([world.scope], target);

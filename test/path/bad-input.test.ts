@@ -7,7 +7,7 @@ import { complete, exchange, get, granted, until } from './support/agent.ts';
 import type { Answer, Wanted } from './support/agent.ts';
 import { isMint, isTokenCreation, startHttpBetween } from './support/http-between.ts';
 import type { HttpBetween } from './support/http-between.ts';
-import { startOwnIssuer } from './support/own-issuer.ts';
+import { startOwnIssuer, trusting } from './support/own-issuer.ts';
 import type { OwnIssuer } from './support/own-issuer.ts';
 import { startPathWorld } from './support/path-world.ts';
 import type { PathWorld } from './support/path-world.ts';
@@ -18,25 +18,8 @@ let own: OwnIssuer;
 let bao: HttpBetween;
 
 beforeAll(async () => {
-  own = await startOwnIssuer('own-reconciler', () => path.world.publicUrl);
-  path = await startPathWorld({
-    'issuers/own-idp.yaml': () =>
-      [
-        'kind: oidc',
-        'name: own-idp',
-        'use: workload',
-        `issuer: ${own.issuer}`,
-        `keys: { jwks_url: ${own.issuer}/keys }`,
-        'algorithms: [ES256]',
-        'token_types: [at+jwt]',
-        'max_token_life_seconds: 3600',
-        '',
-      ].join('\n'),
-    'agents/invoice-reconciler.yaml': (text) =>
-      text
-        .replace('issuer: demo-idp', 'issuer: own-idp')
-        .replace(/subject: .*/, 'subject: own-reconciler'),
-  });
+  own = await startOwnIssuer(() => path.world.publicUrl);
+  path = await startPathWorld(trusting(own));
   bao = await startHttpBetween('127.0.0.1', path.world.backend.port);
   broker = await path.broker({ settings: { MAYFLY_BACKEND_URL: bao.url } });
 }, 90_000);

@@ -13,7 +13,7 @@ import { allAccounted, leasesOf } from './support/accounts.ts';
 import { complete, exchange, get, granted, login, until } from './support/agent.ts';
 import { startHttpBetween } from './support/http-between.ts';
 import type { HttpBetween } from './support/http-between.ts';
-import { startOwnIssuer } from './support/own-issuer.ts';
+import { startOwnIssuer, trusting } from './support/own-issuer.ts';
 import type { OwnIssuer } from './support/own-issuer.ts';
 import { startPathWorld } from './support/path-world.ts';
 import type { PathWorld } from './support/path-world.ts';
@@ -34,25 +34,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mayfly-clocks-'));
   // Postgres, as a user of its own, reads what is in there.
   await chmod(folder, 0o755);
-  own = await startOwnIssuer('own-reconciler', () => path.world.publicUrl);
-  path = await startPathWorld({
-    'issuers/own-idp.yaml': () =>
-      [
-        'kind: oidc',
-        'name: own-idp',
-        'use: workload',
-        `issuer: ${own.issuer}`,
-        `keys: { jwks_url: ${own.issuer}/keys }`,
-        'algorithms: [ES256]',
-        'token_types: [at+jwt]',
-        'max_token_life_seconds: 3600',
-        '',
-      ].join('\n'),
-    'agents/invoice-reconciler.yaml': (text) =>
-      text
-        .replace('issuer: demo-idp', 'issuer: own-idp')
-        .replace(/subject: .*/, 'subject: own-reconciler'),
-  });
+  own = await startOwnIssuer(() => path.world.publicUrl);
+  path = await startPathWorld(trusting(own));
   bao = await startHttpBetween('127.0.0.1', path.world.backend.port);
   [moved, right] = await Promise.all([
     path.broker({

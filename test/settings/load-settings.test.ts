@@ -178,6 +178,16 @@ describe('the settings of a broker', () => {
       'postgresql://app@127.0.0.1/d?target_session_attrs=any',
       'may say target_session_attrs=read-write only: the ledger is always the primary',
     ],
+    [
+      'MAYFLY_LEDGER_URL',
+      'postgresql://app@127.0.0.1/d?connect_timeout=3',
+      'may have no options but sslmode, host, target_session_attrs',
+    ],
+    [
+      'MAYFLY_LEDGER_URL',
+      'postgresql://app@127.0.0.1/d?sslmode=prefer',
+      'may say sslmode=disable or sslmode=verify-full: others check nobody',
+    ],
     ['MAYFLY_LOG_LEVEL', 'INFO', 'must be one of debug, info, warn, error, silent'],
     ['MAYFLY_MIGRATE_ON_START', 'TRUE', 'must be true or false'],
     ['MAYFLY_TRUST_PROXY', 'loopback', 'must be a whole number from 0 to 8'],

@@ -13,14 +13,14 @@ export type LedgerCheck = Pick<Finding, 'check' | 'severity' | 'remedy'> & {
   readonly problems: string;
 };
 
-/** Postgres 14: the oldest that the statements of the ledger were written for. */
-const OLDEST_SERVER = 140_000;
+/** Postgres 15: the oldest that we run our tests with. */
+const OLDEST_SERVER = 150_000;
 
 export const LEDGER_CHECKS: readonly LedgerCheck[] = [
   {
     check: 'ledger_server',
     severity: 'error',
-    fine: 'a writable Postgres, 14 or newer',
+    fine: 'a writable Postgres, 15 or newer',
     remedy: 'Use a supported Postgres, and an address that leads to the primary.',
     problems: `
       select 'server version is ' || current_setting('server_version') as problem

@@ -97,7 +97,9 @@ function findingOf({ piece, action, drift, rotates }: PlannedStep): Finding {
     }
     case 'refused': {
       const fields = drift.map(({ field, seen }) => `${field} is ${seen}`).join('; ');
-      const remedy = 'name another mount in the catalogue, or remove this one if nobody needs it';
+      const remedy = kind.endsWith('_policy')
+        ? 'give each installation a namespace of its own, or remove this policy if nobody needs it'
+        : 'name another mount in the catalogue, or remove this one if nobody needs it';
       return wrong(kind, `${path} belongs to somebody else: ${fields}`, remedy);
     }
   }

@@ -2,7 +2,7 @@ import { markMountOf, MINTER_NAME, REAPER_NAME } from '../backend-names.ts';
 import { isRecord } from './administrator.ts';
 import type { BackendDesign, ConfigDesign, ScopeDesign } from './backend-design.ts';
 import type { Piece } from './piece.ts';
-import { minterPolicy, reaperPolicy, scopePolicy } from './policy-texts.ts';
+import { minterPolicy, reaperPolicy, scopePolicy, signedBy } from './policy-texts.ts';
 
 /**
  * Seconds by which a role's TTL is above the scope's longest life: the batch token (30 s above the
@@ -39,11 +39,11 @@ export function piecesOf(design: BackendDesign, ownedMounts: readonly string[]):
     ...design.configs.map(databaseConfig),
     ...scopes.map(databaseRole),
     ...scopes.map((scope) =>
-      policy('scope_policy', scope.tokenRole, scopePolicy(installation, scope)),
+      policy('scope_policy', scope.tokenRole, installation, scopePolicy(installation, scope)),
     ),
     ...scopes.map(tokenRole),
-    policy('identity_policy', MINTER_NAME, minterPolicy(design)),
-    policy('identity_policy', REAPER_NAME, reaperPolicy(installation, mounts)),
+    policy('identity_policy', MINTER_NAME, installation, minterPolicy(design)),
+    policy('identity_policy', REAPER_NAME, installation, reaperPolicy(installation, mounts)),
     appRole(MINTER_NAME),
     appRole(REAPER_NAME),
   ];
@@ -155,8 +155,25 @@ function tokenRole(scope: ScopeDesign): Piece {
   };
 }
 
-function policy(kind: 'scope_policy' | 'identity_policy', name: string, text: string): Piece {
-  return { kind, path: `sys/policies/acl/${name}`, wanted: { policy: text } };
+/** One that another installation wrote is not ours to narrow: that one could mint no more. */
+function policy(
+  kind: 'scope_policy' | 'identity_policy',
+  name: string,
+  installation: string,
+  text: string,
+): Piece {
+  const path = `sys/policies/acl/${name}`;
+  const body = { policy: text };
+  return {
+    kind,
+    path,
+    wanted: { ...body, installation },
+    // One that nobody signed was written by hand, under our name.
+    flatten: (data) => ({ ...data, installation: signedBy(data['policy']) ?? installation }),
+    makeBody: body,
+    changeAt: { path, body },
+    fixed: ['installation'],
+  };
 }
 
 function appRole(name: string): Piece {

@@ -84,7 +84,14 @@ function rule(path: string, lines: string): string {
   return `path ${JSON.stringify(path)} {\n${lines}\n}`;
 }
 
+const SIGNATURE = '# Written by "mayfly backend apply" for installation ';
+
 function written(installation: string, rules: readonly string[]): string {
-  const head = `# Written by "mayfly backend apply" for installation ${installation}.`;
-  return [head, ...rules, ''].join('\n');
+  return [`${SIGNATURE}${installation}.`, ...rules, ''].join('\n');
+}
+
+/** The installation that a policy's text says it was written for. */
+export function signedBy(text: unknown): string | undefined {
+  if (typeof text !== 'string' || !text.startsWith(SIGNATURE)) return undefined;
+  return /^[^.\n]+/.exec(text.slice(SIGNATURE.length))?.[0];
 }

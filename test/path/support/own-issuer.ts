@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CompactSign, exportJWK, exportSPKI, generateKeyPair } from 'jose';
 import type { CryptoKey } from 'jose';
+import type { Edits } from './path-world.ts';
 
 /** An issuer whose every token can be as wrong as a test wants. */
 export type OwnIssuer = {
@@ -21,11 +22,12 @@ export type OwnIssuer = {
 type Changes = Readonly<Record<string, unknown>>;
 
 const KID = 'own-1';
+const SUBJECT = 'own-reconciler';
 /** Seconds. */
 const LIFE = 300;
 
 /** @param audience asked for with each token, since it is known only when the world stands. */
-export async function startOwnIssuer(subject: string, audience: () => string): Promise<OwnIssuer> {
+export async function startOwnIssuer(audience: () => string): Promise<OwnIssuer> {
   const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
   const other = await generateKeyPair('ES256');
   const jwk = { ...(await exportJWK(publicKey)), kid: KID, alg: 'ES256', use: 'sig' };
@@ -37,7 +39,7 @@ export async function startOwnIssuer(subject: string, audience: () => string): P
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const good = () => {
     const now = Math.floor(Date.now() / 1000);
-    return { iss: issuer, sub: subject, aud: audience(), iat: now, exp: now + LIFE };
+    return { iss: issuer, sub: SUBJECT, aud: audience(), iat: now, exp: now + LIFE };
   };
   const signed = (claims: Changes, header: Changes, key: CryptoKey | Uint8Array) =>
     new CompactSign(Buffer.from(JSON.stringify({ ...good(), ...claims })))
@@ -56,6 +58,28 @@ export async function startOwnIssuer(subject: string, audience: () => string): P
         server.closeAllConnections();
         server.close(() => resolve());
       }),
+  };
+}
+
+/** Edits of the catalogue with which the agent of most tests proves itself at this issuer. */
+export function trusting({ issuer }: OwnIssuer): Edits {
+  return {
+    'issuers/own-idp.yaml': () =>
+      [
+        'kind: oidc',
+        'name: own-idp',
+        'use: workload',
+        `issuer: ${issuer}`,
+        `keys: { jwks_url: ${issuer}/keys }`,
+        'algorithms: [ES256]',
+        'token_types: [at+jwt]',
+        'max_token_life_seconds: 3600',
+        '',
+      ].join('\n'),
+    'agents/invoice-reconciler.yaml': (text) =>
+      text
+        .replace('issuer: demo-idp', 'issuer: own-idp')
+        .replace(/subject: .*/, `subject: ${SUBJECT}`),
   };
 }
 
