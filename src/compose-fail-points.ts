@@ -48,6 +48,7 @@ const LEDGER_READS: ReadonlySet<string> = new Set<keyof Ledger>([
   'tasks',
   'events',
   'counts',
+  'countClosed',
   'openLeases',
   'leasesByName',
   'leasesByBackendId',

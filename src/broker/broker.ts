@@ -64,7 +64,7 @@ export type TaskEnding = {
   readonly task: Task;
   /** Every lease that may live, and the newest 200 of the dead. */
   readonly leases: readonly Lease[];
-  /** All that the task ever had. */
+  /** How many the task ever had, counted up to 10,000. */
   readonly leaseCount: number;
   /** True when every lease is dead (`revoked`, `settled` or `abandoned`). */
   readonly allDead: boolean;
@@ -160,6 +160,8 @@ export type Readiness = {
   readonly quarantine: { readonly ok: boolean; readonly detail: string };
   /** As last counted; null: not counted yet. */
   readonly late: LateWork | null;
+  /** Whether `late` and the gauges of leases are of now: not for long without an evaluation. */
+  readonly alarms: { readonly ok: boolean; readonly detail: string };
   /** Work that fails as a whole at a target, so that only probes go there. */
   readonly paused: readonly (Paused & { readonly work: 'end' | 'settle' })[];
 };

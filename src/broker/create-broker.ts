@@ -3,14 +3,15 @@ import type { Failure } from '../foundation/failure.ts';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import type { MarkStore } from '../mint/ledger-mark.ts';
-import type { Broker, Readiness } from './broker.ts';
+import type { Broker, SweepPass } from './broker.ts';
 import { openClockWatch } from './clock-watch.ts';
 import { completeTask, revokeTask } from './complete-task.ts';
-import { countInTime } from './count-in-time.ts';
 import { confirmLedger } from './confirm-ledger.ts';
+import { countClosedWhenDue, notCounted } from './count-closed.ts';
+import { alarmsAreDue, evaluateAlarms, notEvaluated } from './evaluate-alarms.ts';
+import type { Alarms } from './evaluate-alarms.ts';
 import { exchange } from './exchange.ts';
 import { announceCatalogue } from './keep-catalogue.ts';
-import { lateWork } from './late-work.ts';
 import type { BrokerParts } from './parts.ts';
 import { quarantine, release } from './quarantine.ts';
 import { lastReconciliation } from './last-reconciliation.ts';
@@ -18,6 +19,7 @@ import { reconcile, reconcileWhenDue } from './reconcile.ts';
 import { readiness } from './readiness.ts';
 import { retryLease } from './retry-lease.ts';
 import { nothingUnderWay, revokeDue } from './revoke-due.ts';
+import type { UnderWay } from './revoke-due.ts';
 import { answerLost, revokeCredential, revokeLease } from './revoke-lease.ts';
 import { revokeSelected } from './revoke-selected.ts';
 import { UNWATCHED } from './ledger-watch.ts';
@@ -46,12 +48,24 @@ async function checkLedger(parts: BrokerParts, watch: LedgerWatch): Promise<void
   await announceCatalogue(parts, parts.catalogue.current().hash);
 }
 
+/** From its first pass on a replica has alarms to evaluate. */
+function pass(
+  parts: BrokerParts,
+  watch: LedgerWatch,
+  underWay: UnderWay,
+  alarms: Alarms,
+): Promise<SweepPass> {
+  alarmsAreDue(alarms, parts);
+  return watch.observing() === null ? revokeDue(parts, underWay) : endNamesOnly(parts, underWay);
+}
+
 /** Joins the use cases with their parts: what both drivers, http and sweep, call. */
 export function createBroker(parts: BrokerParts, watched: Watched = NOTHING_WATCHED): Broker {
   const { watch, marks } = watched;
   let stopping = false;
-  // As the sweep last counted them: counting all leases is too dear for every probe.
-  let lastCounts: Readiness['late'] = null;
+  // As the sweep last evaluated them: too dear for every probe.
+  const alarms = notEvaluated();
+  const closed = notCounted();
   const clocks = openClockWatch(parts);
   const underWay = nothingUnderWay();
   /** A ledger that may not be the one that went on is looked at, and nothing else. */
@@ -86,10 +100,9 @@ export function createBroker(parts: BrokerParts, watched: Watched = NOTHING_WATC
     quarantine: (...call) => acting(() => quarantine(parts, ...call)),
     release: (...call) => acting(() => release(parts, ...call)),
     revokeSelected: (...call) => acting(() => revokeSelected(parts, ...call)),
-    sweep: () =>
-      watch.observing() === null ? revokeDue(parts, underWay) : endNamesOnly(parts, underWay),
+    sweep: () => pass(parts, watch, underWay, alarms),
     readiness: async () =>
-      observedReadiness(await readiness(parts, clocks, lastCounts, underWay.checked), watch),
+      observedReadiness(await readiness(parts, clocks, alarms, underWay.checked), watch),
     reconcile: (caller, dryRun) =>
       dryRun ? reconcile(parts, caller, dryRun) : acting(() => reconcile(parts, caller, dryRun)),
     reconcileWhenDue: async () =>
@@ -98,14 +111,13 @@ export function createBroker(parts: BrokerParts, watched: Watched = NOTHING_WATC
     confirmLedger: (caller, confirmation) =>
       confirmLedger(parts, watch, marks, caller, confirmation),
     lastReconciliation: () => lastReconciliation(parts),
-    counts: async () => {
+    counts: () => {
       // Clocks are watched as often as leases are counted, whether or not anybody probes.
       parts.background.run('look at the clocks', () =>
-        readiness(parts, clocks, lastCounts, underWay.checked),
+        readiness(parts, clocks, alarms, underWay.checked),
       );
-      const counted = await countInTime(parts);
-      lastCounts = await lateWork(parts, counted, lastCounts);
-      return counted;
+      countClosedWhenDue(parts, closed, () => stopping);
+      return evaluateAlarms(parts, alarms);
     },
     describe: () => ({
       agentScopes: [...parts.catalogue.current().scopes.keys()],

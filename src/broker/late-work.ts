@@ -1,30 +1,42 @@
-import type { LedgerCounts } from '../ledger/ledger.ts';
+import { within } from '../foundation/clock.ts';
+import { LedgerUnreachable } from '../ledger/ledger.ts';
+import type { AlarmBounds, LateTarget, LedgerCounts } from '../ledger/ledger.ts';
 import type { LateWork } from './broker.ts';
 import { LATE_TARGETS_SHOWN } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 
 /**
  * The two alarms, by target and with a reason: what is not dead in time, and what is dead but not
- * settled. Asks the ledger only where its counts name any. Each alarm leaves a line when it begins,
- * when its figures change and when it ends.
+ * settled. Asks the ledger only where its counts name any; where it does not say in time which targets
+ * they are of, the alarms name none. Each alarm leaves a line when it begins, when its figures change
+ * and when it ends.
  */
 export async function lateWork(
   parts: BrokerParts,
   counted: LedgerCounts,
   before: LateWork | null,
+  asked: { readonly bounds: AlarmBounds; readonly waitMs: number },
 ): Promise<LateWork> {
   const { notDeadInTime, notSettled, residue } = counted;
-  const { not_dead_alarm_seconds, not_settled_alarm_seconds } = parts.catalogue.current().limits;
-  const alarms = {
-    notDeadSeconds: not_dead_alarm_seconds,
-    notSettledSeconds: not_settled_alarm_seconds,
-  };
   const some = notDeadInTime + notSettled > 0;
-  const targets = some ? await parts.ledger.lateTargets(alarms, LATE_TARGETS_SHOWN) : [];
+  const targets = some ? await targetsInTime(parts, asked) : [];
   parts.metrics.lateTargets(targets);
   const late = { notDeadInTime, notSettled, residue, targets };
   tell(parts, late, before);
   return late;
+}
+
+async function targetsInTime(
+  { clock, ledger }: BrokerParts,
+  { bounds, waitMs }: { readonly bounds: AlarmBounds; readonly waitMs: number },
+): Promise<readonly LateTarget[]> {
+  try {
+    const asking = ledger.lateTargets(bounds, LATE_TARGETS_SHOWN);
+    return (await within(clock, waitMs, asking)) ?? [];
+  } catch (error) {
+    if (error instanceof LedgerUnreachable) return [];
+    throw error;
+  }
 }
 
 function tell({ log }: BrokerParts, late: LateWork, before: LateWork | null): void {

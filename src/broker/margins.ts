@@ -102,8 +102,17 @@ export const NAMES_PER_PASS = 500;
 /** Milliseconds that a pass of the sweep waits for its endings; slower ones go on behind it. */
 export const PASS_WAIT_MS = 2_000;
 
-/** Milliseconds that the sweep waits for a count of all leases, between two passes. */
+/** Milliseconds that the sweep waits for the alarms, between two passes. */
 export const COUNT_WAIT_MS = 1_000;
+
+/** Milliseconds without an evaluation of the alarms before readiness says so: some may fail. */
+export const ALARMS_OLD_MS = 60_000;
+
+/** Milliseconds between two counts of all that is closed. */
+export const CLOSED_EVERY_MS = 600_000;
+
+/** Leases that one statement of such a count goes through: some ten milliseconds. */
+export const CLOSED_PAGE = 20_000;
 
 /** Tasks past their deadline that one pass marks as ended. */
 export const TASKS_PER_PASS = 500;

@@ -4,6 +4,8 @@ import type { Readiness } from './broker.ts';
 import { clocksApart, isOff, ownClock, readClock, skewSeconds } from './clock-skew.ts';
 import type { ClockRead } from './clock-skew.ts';
 import type { ClockState, ClockWatch } from './clock-watch.ts';
+import { alarmState } from './evaluate-alarms.ts';
+import type { Alarms } from './evaluate-alarms.ts';
 import { quarantineState } from './keep-checking.ts';
 import type { Checked } from './keep-checking.ts';
 import { READINESS_WAIT_MS } from './margins.ts';
@@ -19,7 +21,7 @@ const BACKEND_RESOLUTION_MS = 1_000;
 export async function readiness(
   parts: BrokerParts,
   clocks: ClockWatch,
-  lastCounts: Readiness['late'],
+  alarms: Alarms,
   checked: Checked,
 ): Promise<Readiness> {
   const [ledger, backend, targets] = await Promise.all([
@@ -42,7 +44,8 @@ export async function readiness(
     targets: targets.map((target) => targetReadiness(target, clockStates)),
     clocks: clockStates.map((one) => ({ ...one, ok: !isOff(one.skewSeconds) })),
     quarantine: quarantineState(checked, parts.catalogue.current().limits.self_check_seconds),
-    late: lastCounts,
+    late: alarms.late,
+    alarms: alarmState(alarms, parts),
     paused: pausedWork(parts),
   };
 }

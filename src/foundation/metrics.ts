@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { FailureReason } from './failure.ts';
 
-/** How many leases there are by state, and those that wait for something, as the ledger counts. */
+/** How many leases that are not closed there are by state, and those that wait for something, as the ledger counts. */
 export type LeaseCounts = {
   readonly byState: Readonly<Record<string, number>>;
   readonly notDeadInTime: number;
@@ -10,6 +10,9 @@ export type LeaseCounts = {
   /** The ledger's clock when it counted. */
   readonly now: Date;
 };
+
+/** How many leases are closed, by state. */
+export type ClosedLeases = Pick<LeaseCounts, 'byState' | 'now'>;
 
 /** What is past the bounds of the two alarms at one target. */
 export type LateCount = {
@@ -74,6 +77,8 @@ export type Metrics = {
   /** Whether this replica only observes, since its ledger may not be the one that went on. */
   observing(only: boolean): void;
   leaseCounts(counts: LeaseCounts): void;
+  /** Counted apart from the others, and seldom. */
+  closedLeases(counts: ClosedLeases): void;
   swept(outcome: 'ok' | 'failed', seconds: number): void;
   catalogueReloaded(outcome: 'ok' | 'failed'): void;
   /** This replica checked whether quarantine works. */
@@ -186,14 +191,30 @@ function leaseGauges(registry: Registry) {
     'target',
     'work',
   ]);
-  const countedAt = gauge(registry, 'leases_counted_timestamp_seconds', 'When these were counted.');
+  const countedAt = gauge(
+    registry,
+    'leases_counted_timestamp_seconds',
+    'When these were counted, but for settled and abandoned ones.',
+  );
+  const closedCountedAt = gauge(
+    registry,
+    'leases_closed_counted_timestamp_seconds',
+    'When settled and abandoned leases were counted.',
+  );
+  const byState = (counts: Pick<LeaseCounts, 'byState'>) => {
+    for (const [state, count] of Object.entries(counts.byState)) states.set({ state }, count);
+  };
   return {
     leaseCounts(counts) {
-      for (const [state, count] of Object.entries(counts.byState)) states.set({ state }, count);
+      byState(counts);
       notDead.set(counts.notDeadInTime);
       notSettled.set(counts.notSettled);
       residue.set(counts.residue);
       countedAt.set(counts.now.getTime() / 1000);
+    },
+    closedLeases(counts) {
+      byState(counts);
+      closedCountedAt.set(counts.now.getTime() / 1000);
     },
     lateTargets(targets) {
       late.reset();

@@ -42,6 +42,7 @@ function readinessJson({
   clocks,
   quarantine,
   late,
+  alarms,
   paused,
 }: Readiness) {
   return {
@@ -57,6 +58,7 @@ function readinessJson({
     })),
     quarantine,
     late: late === null ? null : lateJson(late),
+    alarms,
     paused: paused.map(({ target, work, reason, forMs }) => ({
       target,
       work,

@@ -15,6 +15,9 @@ export const LEASE_STATES = [
   'abandoned',
 ] as const;
 export type LeaseState = (typeof LEASE_STATES)[number];
+/** States that no lease leaves: there are ever more of these. */
+export type ClosedState = Extract<LeaseState, 'settled' | 'abandoned'>;
+export type OpenState = Exclude<LeaseState, ClosedState>;
 
 export const TRANSITIONS = {
   /** The mint answered and nobody fenced the lease meanwhile. */

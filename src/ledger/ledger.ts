@@ -10,7 +10,7 @@ import type {
   Revocability,
   Task,
 } from './lease.ts';
-import type { LeaseState } from './lease-states.ts';
+import type { ClosedState, LeaseState, OpenState } from './lease-states.ts';
 import type {
   AgentRecord,
   Declared,
@@ -146,7 +146,7 @@ export type EndedTask = {
   readonly endedNow: boolean;
   /** Every lease that may live, in its state after the call, and the newest 200 of the dead. */
   readonly leases: readonly Lease[];
-  /** All that the task ever had. */
+  /** How many the task ever had, counted up to 10,000. */
   readonly leaseCount: number;
 };
 
@@ -248,14 +248,22 @@ export type LateTarget = {
   readonly reason: string | null;
 };
 
+/** What is not closed, and what the alarms are about. */
 export type LedgerCounts = {
-  readonly byState: Readonly<Record<LeaseState, number>>;
+  readonly byState: Readonly<Record<OpenState, number>>;
   /** In `minting`, `active` or `revoking` longer after deadline or fence than the alarm's bound. */
   readonly notDeadInTime: number;
   /** In `revoked` for longer than the alarm's bound. */
   readonly notSettled: number;
   readonly residue: number;
   readonly now: Date;
+};
+
+/** One page of all leases: how many of it are closed. */
+export type ClosedCounts = {
+  readonly byState: Readonly<Record<ClosedState, number>>;
+  /** Opaque; null on the last page. */
+  readonly cursor: string | null;
 };
 
 /**
@@ -444,6 +452,8 @@ export type Ledger = {
     of: { readonly leaseId: string } | { readonly taskId: string },
   ): Promise<readonly AuditEvent[]>;
   counts(alarms: AlarmBounds): Promise<LedgerCounts>;
+  /** Counts what is closed among the next `limit` leases, the oldest first. */
+  countClosed(limit: number, cursor: string | null): Promise<ClosedCounts>;
   /** Which targets the alarms are about, those with the most first; at most `limit`. */
   lateTargets(alarms: AlarmBounds, limit: number): Promise<readonly LateTarget[]>;
 };

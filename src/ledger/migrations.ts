@@ -21,6 +21,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 7, file: '0007_reconciliation.sql', minReader: 2 },
   { version: 8, file: '0008_bounded_end_task.sql', minReader: 6 },
   { version: 9, file: '0009_epoch.sql', minReader: 6 },
+  { version: 10, file: '0010_end_task_by_index.sql', minReader: 6 },
 ];
 
 /** The schema that this code was written for. */

@@ -57,6 +57,7 @@ describe('probes', () => {
       targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
       clocks: [{ part: 'target', name: 'orders-db', skew_seconds: 0.25, ok: true }],
       late: { not_dead_in_time: 0, not_settled: 0, residue: 0, targets: [] },
+      alarms: { ok: true, detail: 'evaluated 3 s ago' },
       quarantine: { ok: true, detail: 'not checked yet' },
       paused: [],
     });
@@ -69,6 +70,7 @@ describe('probes', () => {
           targets: [],
           clocks: [],
           late: null,
+          alarms: { ok: true, detail: 'evaluated 3 s ago' },
           quarantine: { ok: true, detail: 'not checked yet' },
           paused: [],
         }),
@@ -91,6 +93,7 @@ describe('probes', () => {
           targets: [],
           clocks: [],
           late: null,
+          alarms: { ok: true, detail: 'evaluated 3 s ago' },
           quarantine: { ok: true, detail: 'not checked yet' },
           paused: [],
         };

@@ -91,6 +91,29 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       await world.shiftClock(0);
     });
 
+    test('what is closed is counted page by page, as often as anybody likes', async () => {
+      const count = async (limit: number) => {
+        const byState = { settled: 0, abandoned: 0 };
+        for (let cursor: string | null | undefined; cursor !== null;) {
+          const page = await second.countClosed(limit, cursor ?? null);
+          byState.settled += page.byState.settled;
+          byState.abandoned += page.byState.abandoned;
+          ({ cursor } = page);
+        }
+        return byState;
+      };
+      const before = await count(2);
+      const { lease } = await open(first);
+      await first.recordMint({ ...minted(lease.id), outcome: 'refused' });
+      const [dead, settled] = [await fenced({}), await fenced({})];
+      await first.recordDeaths([death(dead), death(settled)]);
+      await active(first);
+      await first.recordSettled([settled], 'revoked at the backend');
+      const after = { settled: before.settled + 1, abandoned: before.abandoned + 1 };
+      expect(await count(2)).toEqual(after);
+      expect(await count(10_000)).toEqual(after);
+    });
+
     test('is claimed again at once when asked for, unless another replica is at it', async () => {
       const id = await fenced({});
       await first.recordLate([
@@ -488,6 +511,21 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
         'lease.fenced',
         'lease.fenced',
       ]);
+    });
+
+    test('a task answers all that may live, and the newest 200 of the others', async () => {
+      const many = { identifier: ids.uuid() };
+      const oldest = await active(first, many);
+      const refused: string[] = [];
+      for (let n = 0; n < 202; n++) {
+        const { lease } = await open(first, many);
+        await first.recordMint({ ...minted(lease.id), outcome: 'refused' });
+        refused.push(lease.id);
+      }
+      const ended = await second.endTask({ taskId: oldest.taskId, ...complete });
+      const answered = ended?.leases.map(({ id }) => id);
+      expect(answered).toEqual([oldest.id, ...refused.sort().slice(2)]);
+      expect(ended?.leaseCount).toBe(203);
     });
 
     test("a task without leases left, another agent's task, and no task", async () => {

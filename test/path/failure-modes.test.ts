@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { countClosed } from '../../src/broker/count-closed.ts';
 import type { BrokerParts, Targets } from '../../src/broker/parts.ts';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
 import { systemClock } from '../../src/foundation/clock.ts';
@@ -470,6 +471,7 @@ test('F-REV-5 and F-REV-8 access lists do not grow, and the target ends it when 
 test('F-REV-17 the gauges are what the ledger holds', async () => {
   const live = await granted(broker.url, token, { identifier: 'counted', ttl: 120 });
   own.parts.metrics.leaseCounts(await own.broker.counts());
+  await countClosed(own.parts);
   const states = await path.oracle.states();
   const { body } = await own.parts.metrics.render();
   for (const [state, count] of Object.entries(states)) {

@@ -17,7 +17,7 @@ const idle: SweepPass = {
   more: false,
 };
 const counts: LedgerCounts = {
-  byState: { minting: 0, active: 3, revoking: 1, revoked: 0, settled: 7, abandoned: 0 },
+  byState: { minting: 0, active: 3, revoking: 1, revoked: 0 },
   notDeadInTime: 1,
   notSettled: 0,
   residue: 0,

@@ -14,6 +14,7 @@ import { claimAgain } from './claim-again.ts';
 import { fenceUndeclared, noteCatalogue } from './catalogues.ts';
 import { claimDue } from './claim-due.ts';
 import { claimResidue } from './claim-residue.ts';
+import { countClosed } from './count-closed.ts';
 import { countLeases } from './count-leases.ts';
 import { dueTargets } from './due-targets.ts';
 import { endLease } from './end-lease.ts';
@@ -145,6 +146,7 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     events: (of) => readEvents(ledger, of),
     claimAgain: (leaseId, by, reason) => claimAgain(ledger, leaseId, by, reason),
     counts: (alarms) => countLeases(ledger, alarms),
+    countClosed: (limit, cursor) => countClosed(ledger, limit, cursor),
     lateTargets: (alarms, limit) => lateTargets(ledger, alarms, limit),
   };
 }

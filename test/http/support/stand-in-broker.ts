@@ -76,6 +76,7 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
         targets: [{ name: 'orders-db', ok: true, detail: 'answers' }],
         clocks: [{ part: 'target', name: 'orders-db', skewSeconds: 0.25, ok: true }],
         late: { notDeadInTime: 0, notSettled: 0, residue: 0, targets: [] },
+        alarms: { ok: true, detail: 'evaluated 3 s ago' },
         quarantine: { ok: true, detail: 'not checked yet' },
         paused: [],
       }),

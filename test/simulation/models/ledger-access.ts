@@ -11,7 +11,14 @@ import {
 import type { ReplicaOfLedger } from './ledger-fencing.ts';
 import type { ModelLedger } from './ledger-model.ts';
 import { admission, commitOpening, forgetKeys, readFacts, repeatsOf } from './ledger-opening.ts';
-import { countLeases, lateTargets, listLeases, listTasks, readEvents } from './ledger-reading.ts';
+import {
+  countClosed,
+  countLeases,
+  lateTargets,
+  listLeases,
+  listTasks,
+  readEvents,
+} from './ledger-reading.ts';
 import {
   beginReconciliation,
   endReconciliation,
@@ -164,6 +171,8 @@ export function oneTripLedger(
       carry('lateTargets', '', () => lateTargets(tables, model.now(), alarms, limit)),
     claimAgain: (id, by, reason) =>
       carry('claimAgain', id, () => model.claimAgain(replica, id, by, reason)),
+    countClosed: (limit, cursor) =>
+      carry('countClosed', '', () => countClosed(tables, limit, cursor)),
     counts: (alarms) => carry('counts', '', () => countLeases(tables, model.now(), alarms)),
   } satisfies Partial<OneTripLedger>;
   return withUnknown<OneTripLedger>(known);

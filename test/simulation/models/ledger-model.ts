@@ -16,6 +16,10 @@ import type { ReplicaOfLedger } from './ledger-fencing.ts';
 import { stoppedFor } from './ledger-stops.ts';
 import { LedgerTables } from './ledger-tables.ts';
 
+/** Of the end of a task. */
+const DEAD_ANSWERED = 200;
+const LEASES_COUNTED = 10_000;
+
 const RESIDUE_FIRST_RETRY_MS = 60_000;
 
 /** Where a lease that is still `minting` goes by the outcome of its mint. */
@@ -104,7 +108,7 @@ export class ModelLedger {
         ? [fence(this.tables, lease, { cause, reason: end.note, by: end.by }, now, replica)]
         : [];
     });
-    return { task, endedNow, leases, leaseCount: leases.length };
+    return { task, endedNow, ...answered(leases) };
   }
 
   endLease(replica: ReplicaOfLedger, end: EndLease): Lease | null {
@@ -269,6 +273,14 @@ export class ModelLedger {
     }
     return held.length;
   }
+}
+
+/** All that may live, the newest of the dead, and a count up to its bound. */
+function answered(all: readonly Lease[]): Pick<EndedTask, 'leases' | 'leaseCount'> {
+  const dying = all.filter(({ state }) => state === 'revoking');
+  const others = all.filter(({ state }) => state !== 'revoking').sort(byId);
+  const leases = [...dying, ...others.slice(-DEAD_ANSWERED)].sort(byId);
+  return { leases, leaseCount: Math.min(all.length, LEASES_COUNTED) };
 }
 
 function causeOfLeases(end: EndTask): EndCause {

@@ -3,6 +3,7 @@ import type { AuditEvent, Lease, Task } from '../../../src/ledger/lease.ts';
 import { LIVE_STATES } from '../../../src/ledger/lease-states.ts';
 import type {
   AlarmBounds,
+  ClosedCounts,
   LateTarget,
   LeaseFilter,
   LedgerCounts,
@@ -90,16 +91,32 @@ function page<Item extends { readonly id: string }>(
 }
 
 export function countLeases(tables: LedgerTables, now: Date, alarms: AlarmBounds): LedgerCounts {
-  const byState = { minting: 0, active: 0, revoking: 0, revoked: 0, settled: 0, abandoned: 0 };
+  const byState = { minting: 0, active: 0, revoking: 0, revoked: 0 };
   let [notDeadInTime, notSettled, residue] = [0, 0, 0];
   for (const lease of tables.leases.values()) {
-    byState[lease.state]++;
+    if (lease.state !== 'settled' && lease.state !== 'abandoned') byState[lease.state]++;
     const late = lateness(lease, now, alarms);
     if (late === 'end') notDeadInTime++;
     if (late === 'settle') notSettled++;
     if (lease.state === 'settled' && lease.residue !== null) residue++;
   }
   return { byState, notDeadInTime, notSettled, residue, now };
+}
+
+export function countClosed(
+  tables: LedgerTables,
+  limit: number,
+  cursor: string | null,
+): ClosedCounts {
+  const after = cursor === null ? '' : decodeCursor(cursor);
+  const rest = [...tables.leases.values()]
+    .filter(({ id }) => id > after)
+    .sort((one, other) => (one.id < other.id ? -1 : 1))
+    .slice(0, limit);
+  const byState = { settled: 0, abandoned: 0 };
+  for (const { state } of rest) if (state === 'settled' || state === 'abandoned') byState[state]++;
+  const last = rest.length === limit ? rest.at(-1) : undefined;
+  return { byState, cursor: last ? encodeCursor(last.id) : null };
 }
 
 /** Which of the two alarms this lease raises. */
