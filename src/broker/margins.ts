@@ -102,6 +102,12 @@ export const NAMES_PER_PASS = 500;
 /** Milliseconds that a pass of the sweep waits for its endings; slower ones go on behind it. */
 export const PASS_WAIT_MS = 2_000;
 
+/**
+ * Milliseconds of these for what it asks the ledger beside what is due: less than a second, so that
+ * the next second's pass claims in time whatever is not answered.
+ */
+export const BESIDE_WAIT_MS = 900;
+
 /** Milliseconds that the sweep waits for the alarms, between two passes. */
 export const COUNT_WAIT_MS = 1_000;
 

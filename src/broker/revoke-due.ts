@@ -10,11 +10,20 @@ import type { CatalogueNoted } from './keep-catalogue.ts';
 import { keepChecking, nothingChecked } from './keep-checking.ts';
 import type { Checked } from './keep-checking.ts';
 import { keepStops } from './keep-stops.ts';
-import { KEYS_PER_PASS, PASS_WAIT_MS, RESIDUES_PER_PASS, TASKS_PER_PASS } from './margins.ts';
+import {
+  BESIDE_WAIT_MS,
+  KEYS_PER_PASS,
+  PASS_WAIT_MS,
+  RESIDUES_PER_PASS,
+  TASKS_PER_PASS,
+} from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { retryResidue } from './retry-residue.ts';
 
 type Tally = DueTally & { tasksTimedOut: number; endedByName: number };
+
+/** What a pass asks of the ledger; each goes on by itself. */
+type Question = 'due' | 'tasks' | 'keys' | 'stops' | 'catalogue' | 'checks';
 
 /** What earlier passes of this process are still at: it is not begun again. */
 export type UnderWay = {
@@ -23,8 +32,8 @@ export type UnderWay = {
   readonly inHand: InHand;
   readonly catalogue: CatalogueNoted;
   readonly checked: Checked;
-  /** The ledger is being asked. */
-  asking: boolean;
+  /** Questions to the ledger that were not answered yet. */
+  readonly asking: Set<Question>;
 };
 
 export function nothingUnderWay(): UnderWay {
@@ -33,7 +42,7 @@ export function nothingUnderWay(): UnderWay {
     inHand: nothingInHand(),
     catalogue: nothingNoted(),
     checked: nothingChecked(),
-    asking: false,
+    asking: new Set(),
   };
 }
 
@@ -46,8 +55,9 @@ export function nothingUnderWay(): UnderWay {
 export async function revokeDue(parts: BrokerParts, underWay: UnderWay): Promise<SweepPass> {
   const tally: Tally = { claimed: 0, died: 0, settling: 0, tasksTimedOut: 0, endedByName: 0 };
   await Promise.all([
-    waitBounded(parts, 'ledger', askLedger(parts, underWay, tally)),
-    waitBounded(parts, 'names', endOverdueNames(parts, underWay, tally)),
+    waitBounded(parts, 'ledger', PASS_WAIT_MS, askWhatIsDue(parts, underWay, tally)),
+    waitBounded(parts, 'beside', BESIDE_WAIT_MS, askBeside(parts, underWay, tally)),
+    waitBounded(parts, 'names', PASS_WAIT_MS, endOverdueNames(parts, underWay, tally)),
   ]);
   const { claimed, died } = tally;
   return {
@@ -57,21 +67,47 @@ export async function revokeDue(parts: BrokerParts, underWay: UnderWay): Promise
   };
 }
 
-async function askLedger(parts: BrokerParts, underWay: UnderWay, tally: Tally): Promise<void> {
-  if (underWay.asking) return;
-  underWay.asking = true;
-  const sides = await Promise.allSettled([
+async function askWhatIsDue(parts: BrokerParts, underWay: UnderWay, tally: Tally): Promise<void> {
+  const asked = askOnce(underWay.asking, 'due', () =>
     endWhatLedgerSays(parts, underWay.inHand, tally),
-    markTimedOutTasks(parts, tally),
-    parts.ledger.forgetKeys(KEYS_PER_PASS),
-    keepStops(parts),
-    keepCatalogue(parts, underWay.catalogue),
-    keepChecking(parts, underWay.checked),
-  ]);
-  underWay.asking = false;
-  complain(parts, sides);
-  const begun = sides[0].status === 'fulfilled' ? sides[0].value : [];
+  );
+  const [due] = await Promise.allSettled([asked]);
+  complain(parts, [due]);
+  const begun = (due.status === 'fulfilled' && due.value) || [];
   complain(parts, await Promise.allSettled(begun));
+}
+
+/** All else that each pass asks: none of it may hold up what is due. */
+async function askBeside(parts: BrokerParts, underWay: UnderWay, tally: Tally): Promise<void> {
+  const { catalogue, checked } = underWay;
+  const ask = (question: Question, work: () => Promise<unknown>) =>
+    askOnce(underWay.asking, question, work);
+  const sides = await Promise.allSettled([
+    ask('tasks', () => markTimedOutTasks(parts, tally)),
+    ask('keys', () => parts.ledger.forgetKeys(KEYS_PER_PASS)),
+    ask('stops', () => keepStops(parts)),
+    ask('catalogue', () => keepCatalogue(parts, catalogue)),
+    ask('checks', () => keepChecking(parts, checked)),
+  ]);
+  complain(parts, sides);
+}
+
+/**
+ * Asks unless an earlier pass still waits for that answer. Each question for itself: one that the
+ * ledger never answers in time may not keep what is due from being claimed every second.
+ */
+async function askOnce<Value>(
+  asking: Set<Question>,
+  question: Question,
+  work: () => Promise<Value>,
+): Promise<Value | undefined> {
+  if (asking.has(question)) return undefined;
+  asking.add(question);
+  try {
+    return await work();
+  } finally {
+    asking.delete(question);
+  }
 }
 
 /** An unreachable ledger is worth a line; what nobody expected is thrown. */
@@ -116,7 +152,12 @@ function beginSettling(
   }
 }
 
-async function waitBounded(parts: BrokerParts, what: string, work: Promise<void>): Promise<void> {
+async function waitBounded(
+  parts: BrokerParts,
+  what: string,
+  ms: number,
+  work: Promise<void>,
+): Promise<void> {
   parts.background.run(what, () => work);
-  await within(parts.clock, PASS_WAIT_MS, work);
+  await within(parts.clock, ms, work);
 }
