@@ -39,6 +39,7 @@ export async function openDiagnosis(
     poolSize: 1,
     replica: ids.uuid(),
     claimSeconds: 1,
+    clock,
     log,
   });
   const parts: DiagnosisParts = {

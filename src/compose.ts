@@ -82,6 +82,7 @@ export async function composeBroker(
     poolSize: settings.ledger.pool,
     replica,
     claimSeconds: CLAIM_SECONDS,
+    clock,
     log: log.child({ part: 'ledger' }),
   });
   const obstacle = await readyLedger(ledger, settings, secrets, log);

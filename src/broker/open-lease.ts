@@ -33,7 +33,7 @@ export type Opened = {
   readonly task: Task;
   readonly place: MintPlace;
   readonly token: SecretText;
-  /** `clock.monotonicMs()` before the commit: the mint deadline counts from here. */
+  /** `clock.monotonicMs()` under the lock, before the commit: the mint deadline counts from here. */
   readonly openedAtMs: number;
 };
 
@@ -60,10 +60,11 @@ export async function openLease(
     decisionId: parts.ids.uuid(),
     place: placeOf(asked.ask),
   };
-  const openedAtMs = parts.clock.monotonicMs();
+  let openedAtMs = 0;
   let token: Promise<Result<SecretText, Failure>> | undefined;
   let decision: Decision | undefined;
   const admit: Admit = (facts) => {
+    openedAtMs = parts.clock.monotonicMs();
     const apart = clocksApart(parts.clock, facts.now);
     if (apart) return fail(apart);
     const decided = decideExchange(asked, facts);

@@ -463,6 +463,9 @@ export class LedgerUnreachable extends Error {
   override readonly name = 'LedgerUnreachable';
 }
 
+/** This replica lends no connection for it now: others that ask for the same wait already. */
+export class LedgerBusy extends LedgerUnreachable {}
+
 /** A cursor that we did not make. */
 export class CursorInvalid extends Error {
   override readonly name = 'CursorInvalid';

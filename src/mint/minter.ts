@@ -6,6 +6,8 @@ import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
 import { SecretText } from '../foundation/secret-text.ts';
 import { withSpan } from '../foundation/tracing.ts';
+import { openTurns } from '../foundation/turns.ts';
+import type { Turns } from '../foundation/turns.ts';
 import type { Minter, MintOutcome, MintPlace } from './backend.ts';
 import { backendFailure } from './backend-failure.ts';
 import { MINT } from './call-bounds.ts';
@@ -14,8 +16,6 @@ import { TokenReply } from './replies.ts';
 import type { Session } from './session.ts';
 import { openRatePause } from './rate-pause.ts';
 import type { RatePause } from './rate-pause.ts';
-import { openTurns } from './turns.ts';
-import type { Turns } from './turns.ts';
 import type { VaultPort, VaultResult } from './vault-port.ts';
 
 /** A minter that also knows what is under way, so that a graceful stop can wait for it. */

@@ -99,7 +99,9 @@ export const LEDGER_CA_FILE = setting({
 
 export const LEDGER_POOL = setting({
   name: 'MAYFLY_LEDGER_POOL',
-  meaning: 'Connections of one replica to the ledger at most.',
+  meaning:
+    'Connections of one replica to the ledger at most. Of ten, exchanges and lists hold six at most, ' +
+    'lists two of these: endings, stops and the sweep always find one.',
   default: '10',
   remedy: "Stay below the ledger's max_connections, all replicas together.",
   parse: wholeNumber(POOL_MIN, POOL_MAX),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import pg from 'pg';
+import { systemClock } from '../../src/foundation/clock.ts';
 import { migrate, MigrationRefused, schemaState } from '../../src/ledger/migrate.ts';
 import type { MigrationSource } from '../../src/ledger/migrate.ts';
 import { MIGRATIONS, MIGRATIONS_FOLDER } from '../../src/ledger/migrations.ts';
@@ -130,7 +131,14 @@ describe('migrating', () => {
       [`000${NEXT + 1}_more.sql`]: 'create table mayfly.more ()',
     };
     await migrate({ url }, silent);
-    const ledger = connectLedger({ url, poolSize: 2, replica: 'a', claimSeconds: 15, log: silent });
+    const ledger = connectLedger({
+      url,
+      poolSize: 2,
+      replica: 'a',
+      claimSeconds: 15,
+      clock: systemClock,
+      log: silent,
+    });
     await active(ledger);
     const one = await source('one', { files, more: [step(NEXT, 1)] });
     await migrate({ url }, silent, one);

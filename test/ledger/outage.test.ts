@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
+import { systemClock } from '../../src/foundation/clock.ts';
 import { SecretText } from '../../src/foundation/secret-text.ts';
 import { LedgerUnreachable } from '../../src/ledger/ledger.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
@@ -170,6 +171,7 @@ describe('an answer that is lost', () => {
       poolSize: 1,
       replica: 'replica-1',
       claimSeconds: 15,
+      clock: systemClock,
       log: silent,
     });
   }
@@ -238,6 +240,7 @@ describe('a primary that dies, with a standby beside it', () => {
       poolSize: 3,
       replica: 'replica-7',
       claimSeconds: 15,
+      clock: systemClock,
       log: silent,
     });
   });
@@ -261,6 +264,7 @@ describe('a primary that dies, with a standby beside it', () => {
       poolSize: 1,
       replica: 'replica-8',
       claimSeconds: 15,
+      clock: systemClock,
       log: silent,
     });
     await expect(byItself.lease(lease.id)).rejects.toThrow(/not the primary/);

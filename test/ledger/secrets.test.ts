@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Writable } from 'node:stream';
 import { inspect } from 'node:util';
+import { systemClock } from '../../src/foundation/clock.ts';
 import { createLog } from '../../src/foundation/log.ts';
 import { SecretText } from '../../src/foundation/secret-text.ts';
 import { connectLedger } from '../../src/ledger/postgres/connect-ledger.ts';
@@ -92,7 +93,13 @@ describe('no value in an error', () => {
       `postgresql://mayfly_app:${CANARY}@nowhere.invalid/${ledger.database}`,
     ]) {
       const options = { url: new SecretText(url), log: createLog('debug', sink) };
-      const replica = connectLedger({ ...options, poolSize: 1, replica: 'a', claimSeconds: 15 });
+      const replica = connectLedger({
+        ...options,
+        poolSize: 1,
+        replica: 'a',
+        claimSeconds: 15,
+        clock: systemClock,
+      });
       for (const error of [await rejection(replica.now()), await rejection(schemaState(options))]) {
         expect(error).toMatchObject({ name: 'LedgerUnreachable' });
         expect(everythingOf(error)).not.toContain(CANARY);

@@ -46,6 +46,7 @@ test('with its own authority the connection is encrypted and verified', async ()
     poolSize: 1,
     replica: 'a',
     claimSeconds: 15,
+    clock: systemClock,
     log: silent,
   });
   expect(await ledger.installation()).toHaveLength(4);
@@ -74,6 +75,7 @@ test.each([
     poolSize: 1,
     replica: 'a',
     claimSeconds: 15,
+    clock: systemClock,
     log: silent,
   });
   await expect(ledger.now()).rejects.toThrow(LedgerUnreachable);

@@ -1,4 +1,5 @@
 import { Kysely, PostgresDialect } from 'kysely';
+import type { Clock } from '../../foundation/clock.ts';
 import type { Log } from '../../foundation/log.ts';
 import type { Ledger } from '../ledger.ts';
 import { schemaState } from '../migrate.ts';
@@ -28,6 +29,8 @@ import type { LedgerAddress } from './ledger-address.ts';
 import type { LedgerDatabase, LedgerTables } from './ledger-database.ts';
 import { lateTargets } from './late-targets.ts';
 import { ledgerPool } from './ledger-pool.ts';
+import type { LedgerPool } from './ledger-pool.ts';
+import { openRowTurns, sharesOf } from './ledger-shares.ts';
 import { listLeases } from './list-leases.ts';
 import { listTasks } from './list-tasks.ts';
 import { openLease } from './open-lease.ts';
@@ -67,6 +70,7 @@ export type LedgerOptions = LedgerAddress & {
   readonly replica: string;
   /** Seconds until a claim of this replica lapses and another takes its leases over. */
   readonly claimSeconds: number;
+  readonly clock: Clock;
   readonly log: Log;
 };
 
@@ -79,28 +83,30 @@ export type ConnectedLedger = Ledger & {
 
 /**
  * The ledger on Postgres. Connects when it is first asked and again whenever a connection is lost,
- * so it may be made while Postgres is down.
+ * so it may be made while Postgres is down. Exchanges and lists get a share of the connections; all
+ * else (endings, stops, the sweep, the record of a mint) may have any of them.
  */
 export function connectLedger(options: LedgerOptions): ConnectedLedger {
   const pool = ledgerPool(options, options.poolSize, options.log);
-  const db = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });
-  const { replica, claimSeconds } = options;
-  const ledger: LedgerDatabase = { db, pool, replica, claimSeconds };
+  const { ledger, exchanges, lists } = databases(pool, options);
+  const inTurn = openRowTurns(options.clock);
   let closed: Promise<void> | undefined;
   return {
     schema: () => schemaState(options),
-    close: () => (closed ??= db.destroy()),
+    close: () => (closed ??= pool.end()),
     installation: () => readInstallation(ledger),
     now: () => readNow(ledger),
     epoch: () => readEpoch(ledger),
     raiseEpoch: (from, to, confirmed) => raiseEpoch(ledger, from, to, confirmed),
-    readForExchange: (...of) => readFacts(ledger, ...of),
-    openLease: (...opening) => openLease(ledger, ...opening),
+    readForExchange: (...of) => readFacts(exchanges, ...of),
+    openLease: (agent, ...opening) =>
+      inTurn(`agent ${agent.id}`, () => openLease(exchanges, agent, ...opening)),
     forgetKeys: (limit) => forgetKeys(ledger, limit),
-    repeatsOf: (leaseIds, withinSeconds) => repeatsOf(ledger, leaseIds, withinSeconds),
-    recordDenial: (event) => recordDenial(ledger, event),
+    repeatsOf: (leaseIds, withinSeconds) => repeatsOf(lists, leaseIds, withinSeconds),
+    recordDenial: (event) => recordDenial(exchanges, event),
     recordMint: (record) => recordMint(ledger, record),
-    endTask: (end) => endTask(ledger, end),
+    endTask: (end) =>
+      inTurn(`task ${end.taskId} of ${end.agentId ?? 'any'}`, () => endTask(ledger, end)),
     endLease: (end) => endLease(ledger, end),
     endTimedOutTasks: (limit) => endTimedOutTasks(ledger, limit),
     dueTargets: (countUpTo) => dueTargets(ledger, countUpTo),
@@ -126,7 +132,7 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     takeSelfCheck: (name, everySeconds) => takeSelfCheck(ledger, name, everySeconds),
     recordSelfCheck: (name, failure) => recordSelfCheck(ledger, name, failure),
     selfCheck: (name) => readSelfCheck(ledger, name),
-    agents: () => readAgents(ledger),
+    agents: () => readAgents(lists),
     agent: (id) => readAgent(ledger, id),
     quarantinedNotFenced: () => quarantinedNotFenced(ledger),
     beginReconciliation: (pass, seconds) => beginReconciliation(ledger, pass, seconds),
@@ -140,13 +146,28 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     lease: (id) => readLease(ledger, id),
     leaseByName: (name) => findLease(ledger, 'credential_name', name),
     leaseByCredential: (sha256) => findLease(ledger, 'credential_sha256', sha256),
-    leases: (filter, limit, cursor) => listLeases(ledger, filter, limit, cursor),
+    leases: (filter, limit, cursor) => listLeases(lists, filter, limit, cursor),
     task: (id) => readTask(ledger, id),
-    tasks: (filter, limit, cursor) => listTasks(ledger, filter, limit, cursor),
-    events: (of) => readEvents(ledger, of),
+    tasks: (filter, limit, cursor) => listTasks(lists, filter, limit, cursor),
+    events: (of) => readEvents(lists, of),
     claimAgain: (leaseId, by, reason) => claimAgain(ledger, leaseId, by, reason),
     counts: (alarms) => countLeases(ledger, alarms),
     countClosed: (limit, cursor) => countClosed(ledger, limit, cursor),
     lateTargets: (alarms, limit) => lateTargets(ledger, alarms, limit),
   };
+}
+
+/** Over all connections of the pool, and over the shares of it. */
+function databases(pool: LedgerPool, options: LedgerOptions) {
+  const { exchanges, lists } = sharesOf(pool, options.poolSize, options.clock);
+  return {
+    ledger: over(pool, options),
+    exchanges: over(exchanges, options),
+    lists: over(lists, options),
+  };
+}
+
+function over(pool: LedgerPool, { replica, claimSeconds }: LedgerOptions): LedgerDatabase {
+  const db = new Kysely<LedgerTables>({ dialect: new PostgresDialect({ pool }) });
+  return { db, pool, replica, claimSeconds };
 }

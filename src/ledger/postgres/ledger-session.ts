@@ -25,6 +25,7 @@ export class LedgerSession implements PostgresPoolClient {
   #broken = false;
   #readOnly = false;
   #timeline = 0;
+  readonly #onReturn: (() => void)[] = [];
 
   /** @param onReadOnly called when this server turns out to be no primary any more. */
   constructor(client: pg.PoolClient, onReadOnly: () => void) {
@@ -72,6 +73,12 @@ export class LedgerSession implements PostgresPoolClient {
 
   release(): void {
     this.#client.release(this.#broken);
+    for (const told of this.#onReturn.splice(0)) told();
+  }
+
+  /** Has `told` called, once, when whoever has it now gives it back. */
+  onReturn(told: () => void): void {
+    this.#onReturn.push(told);
   }
 
   /** Closes it instead of keeping it for the next caller. */

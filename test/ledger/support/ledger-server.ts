@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { startPostgres } from '../../../src/embedded/postgres.ts';
 import type { EmbeddedPostgres } from '../../../src/embedded/postgres.ts';
+import { systemClock } from '../../../src/foundation/clock.ts';
 import { createLog } from '../../../src/foundation/log.ts';
 import { SecretText } from '../../../src/foundation/secret-text.ts';
 import { connectLedger } from '../../../src/ledger/postgres/connect-ledger.ts';
@@ -117,7 +118,14 @@ function testLedger(
     query,
     connect: (replica = 'replica-1', { poolSize = 5, claimSeconds = 15 } = {}) => {
       const { url } = administration.address('app');
-      const ledger = connectLedger({ url, poolSize, replica, claimSeconds, log: silent });
+      const ledger = connectLedger({
+        url,
+        poolSize,
+        replica,
+        claimSeconds,
+        clock: systemClock,
+        log: silent,
+      });
       connected.push(ledger);
       return ledger;
     },

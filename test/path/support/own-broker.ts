@@ -110,6 +110,7 @@ async function realParts(
     poolSize: settings.ledger.pool,
     replica: ids.uuid(),
     claimSeconds: 20,
+    clock: systemClock,
     log,
   });
   const { installation } = path.world;

@@ -17,7 +17,7 @@ export type Mutation = {
 /** Decides by what was read before the transaction, and not by what was read under its lock. */
 function readOutside(stale: string): Mutation['changes'] {
   const file = 'src/broker/open-lease.js';
-  const begin = 'const openedAtMs = parts.clock.monotonicMs();';
+  const begin = 'let openedAtMs = 0;';
   const read = 'await parts.ledger.readForExchange(agent.id, asked.ask.task.identifier)';
   const decide = 'const decided = decideExchange(asked, facts);';
   return [

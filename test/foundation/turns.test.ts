@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { systemClock } from '../../src/foundation/clock.ts';
-import { openTurns } from '../../src/mint/turns.ts';
+import { openTurns } from '../../src/foundation/turns.ts';
 
 test('no more turns at a time than the limit, in the order of asking, per key', async () => {
   const turns = openTurns(2, 1_000, systemClock);
@@ -30,5 +30,15 @@ test('who waits too long gets none, and takes none from others', async () => {
   const second = await turns.take('a');
   expect(second).not.toBeNull();
   second?.();
+  expect(await turns.take('a')).not.toBeNull();
+});
+
+test('who finds the line full is told so at once', async () => {
+  const turns = openTurns(1, 1_000, systemClock, 1);
+  const first = await turns.take('a');
+  const second = turns.take('a');
+  expect(await turns.take('a')).toBeNull();
+  first?.();
+  (await second)?.();
   expect(await turns.take('a')).not.toBeNull();
 });

@@ -1,16 +1,24 @@
-import type { Clock } from '../foundation/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** Hands out a bounded number of turns per key; who comes later waits in line, but not for long. */
 export type Turns = {
-  /** A turn, which must be given back once; null when none came free in time. */
+  /** A turn, which must be given back once; null when none came free in time, or the line is full. */
   take(key: string): Promise<(() => void) | null>;
 };
 
 type Line = { taken: number; readonly waiting: Waiter[] };
 type Waiter = (turn: (() => void) | null) => void;
 
-/** @param waitMs milliseconds that one may wait in line. */
-export function openTurns(limit: number, waitMs: number, clock: Clock): Turns {
+/**
+ * @param waitMs milliseconds that one may wait in line.
+ * @param lineMax how many may wait at a time; absent: whoever asks is bounded elsewhere.
+ */
+export function openTurns(
+  limit: number,
+  waitMs: number,
+  clock: Pick<Clock, 'alarm'>,
+  lineMax = Infinity,
+): Turns {
   const lines = new Map<string, Line>();
   const giveBack = (key: string, line: Line) => {
     const next = line.waiting.shift();
@@ -29,12 +37,17 @@ export function openTurns(limit: number, waitMs: number, clock: Clock): Turns {
         line.taken++;
         return Promise.resolve(() => giveBack(key, line));
       }
+      if (line.waiting.length >= lineMax) return Promise.resolve(null);
       return waitInLine(line, waitMs, clock);
     },
   };
 }
 
-function waitInLine(line: Line, waitMs: number, clock: Clock): Promise<(() => void) | null> {
+function waitInLine(
+  line: Line,
+  waitMs: number,
+  clock: Pick<Clock, 'alarm'>,
+): Promise<(() => void) | null> {
   return new Promise((resolve) => {
     const giveUp = clock.alarm(waitMs, () => {
       const place = line.waiting.indexOf(waiter);
