@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { codeOf } from '../foundation/failure.ts';
 import { SecretText } from '../foundation/secret-text.ts';
 import { environment } from '../settings/environment.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
@@ -12,7 +13,10 @@ const DEFAULT_URL = 'http://127.0.0.1:8080';
 /** Gives a command the two options that every call of the REST API needs. */
 export function withOperatorOptions(command: Command): Command {
   return command
-    .option('--url <url>', `where the broker answers (else MAYFLY_URL, else ${DEFAULT_URL})`)
+    .option(
+      '--url <url>',
+      `where the broker answers (else MAYFLY_URL, else ${DEFAULT_URL}); if its certificate is of an authority of your own: NODE_EXTRA_CA_CERTS=ca.pem`,
+    )
     .option(
       '--token-file <file>',
       'holds your OIDC access token; - is standard input (else MAYFLY_TOKEN_FILE)',
@@ -81,12 +85,21 @@ async function send(url: URL, token: SecretText, call?: OperatorCall): Promise<R
       redirect: 'error',
       signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS + (call?.waitSeconds ?? 0) * 1000),
     });
-  } catch {
-    throw new CommandFailure(
-      EXIT.unreachable,
-      `No broker answers at ${url.origin}. Is it running there? Set --url or MAYFLY_URL.`,
-    );
+  } catch (thrown) {
+    throw new CommandFailure(EXIT.unreachable, unreachable(url, thrown));
   }
+}
+
+/** What Node and OpenSSL call a certificate that is not accepted. */
+const CERTIFICATE_CODE = /CERT|VERIFY_LEAF/;
+
+/** `fetch` keeps the reason in `cause`. */
+function unreachable({ origin }: URL, thrown: unknown): string {
+  const code = thrown instanceof Error ? codeOf(thrown.cause) : undefined;
+  if (code !== undefined && CERTIFICATE_CODE.test(code)) {
+    return `The certificate at ${origin} is not accepted (${code}). If an authority of your own signed it, set NODE_EXTRA_CA_CERTS to its file (PEM).`;
+  }
+  return `No broker answers at ${origin}. Is it running there? Set --url or MAYFLY_URL.`;
 }
 
 function refusal(status: number, body: unknown): string {
