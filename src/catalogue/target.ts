@@ -88,9 +88,9 @@ export const Target = z
         "Whose rights the routines that make and end credentials have: those of a superuser role without login, so that OpenBao's login can do nothing but call them; or, where no superuser is to be had, those of OpenBao's login, which then needs CREATEROLE and becomes slower with every live credential.",
       ),
     guard: Login.describe(
-      "Ends credentials that Mayfly made; absent: OpenBao's word is all there is.",
+      "Ends credentials that Mayfly made. Needed by `backend apply`, as the prover is: without them, at a target that was set up by hand, OpenBao's word is all there is.",
     ).optional(),
-    prover: Login.describe('Looks whether they are dead.').optional(),
+    prover: Login.describe('Looks whether they are dead. Needed by `backend apply`.').optional(),
     endpoints: z
       .array(
         z.strictObject({
