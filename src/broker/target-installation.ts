@@ -80,7 +80,9 @@ function limitOf(scope: { readonly connection_limit: number }): number {
   return scope.connection_limit;
 }
 
+/** Invariant I10: the target grants it to all holders of a group, so all of its scopes must say it. */
 function createsIn(scopes: readonly Scope[]): { createsIn?: string } {
-  const schema = scopes.find((scope) => scope.creates_in !== undefined)?.creates_in;
-  return schema === undefined ? {} : { createsIn: schema };
+  const said = new Set(scopes.map((scope) => scope.creates_in));
+  const [schema] = said;
+  return said.size === 1 && schema !== undefined ? { createsIn: schema } : {};
 }
