@@ -35,7 +35,9 @@ export const Scope = z
     creates_in: z
       .string()
       .regex(/^[a-z][a-z0-9_]{0,62}$/, 'must be a plain lower-case Postgres schema name')
-      .describe('A schema in which the holder may create; absent: none.')
+      .describe(
+        'A schema in which the holder may create; absent: none. The same in all scopes of a group.',
+      )
       .optional(),
     risk: Risk.describe('How bad misuse would be.'),
     sensitivity: z

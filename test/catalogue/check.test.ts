@@ -267,6 +267,30 @@ identity: { issuer: demo-idp, subject: other }
     remedy: /a role of its own/,
   },
   {
+    wrong: 'a group of which only one scope creates',
+    edits: [{ file: write, from: 'orders_writers', to: 'orders_readers\ncreates_in: work' }],
+    at: `${write}:9:13 creates_in`,
+    remedy: /same creates_in in all scopes of a group/,
+  },
+  {
+    wrong: 'a scope that creates nowhere beside one of its group that does',
+    edits: [
+      { file: read, from: 'orders_readers', to: 'orders_readers\ncreates_in: work' },
+      { file: write, from: 'orders_writers', to: 'orders_readers' },
+    ],
+    at: `${write}:8:8 group`,
+    remedy: /a group of its own/,
+  },
+  {
+    wrong: 'scopes of one group that create in two schemas',
+    edits: [
+      { file: read, from: 'orders_readers', to: 'orders_readers\ncreates_in: work' },
+      { file: write, from: 'orders_writers', to: 'orders_readers\ncreates_in: play' },
+    ],
+    at: `${write}:9:13 creates_in`,
+    remedy: /same creates_in in all scopes of a group/,
+  },
+  {
     wrong: 'a proof that nobody makes',
     edits: [{ file: read, from: 'proof: target', to: 'proof: backend' }],
     at: `${read}:18:15 revocability`,
@@ -555,6 +579,15 @@ describe('mayfly check on a sound catalogue', () => {
     expect(text).toMatch(
       /is sound: 2 issuers, 2 agents, 2 task types, 2 scopes, 1 target, 5 policies; hash [0-9a-f]{12}$/,
     );
+  });
+
+  test('whose scopes of one group create in one schema', async () => {
+    const edits = [
+      { file: read, from: 'orders_readers', to: 'orders_readers\ncreates_in: work' },
+      { file: write, from: 'orders_writers', to: 'orders_readers\ncreates_in: work' },
+    ];
+    const { exitCode, text } = await withEdited(edits, (folder) => check(folder));
+    expect([exitCode, text]).toEqual([0, expect.stringMatching(/is sound/)]);
   });
 
   test('does without settings, and names those that the broker will need', async () => {

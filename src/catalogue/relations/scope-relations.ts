@@ -12,6 +12,7 @@ export function scopeProblems(all: Declarations): CatalogueProblem[] {
   return [
     ...scopes.flatMap((scope) => problemsOf(scope, all)),
     ...clashes(scopes, (scope) => roleKey(scope, all), sameBackendRole),
+    ...createsInProblems(scopes),
   ];
 }
 
@@ -86,4 +87,31 @@ function sameBackendRole(scope: Declared<Scope>, earlier: Declared<Scope>): Cata
     `is the backend role of "${earlier.value.name}" too (${whereabouts(earlier)})`,
     'Give each scope a role of its own below the mount.',
   );
+}
+
+/** Invariant I10: the target knows only groups, so what one scope may create all of its group may. */
+function createsInProblems(scopes: readonly Declared<Scope>[]): CatalogueProblem[] {
+  const first = new Map<string, Declared<Scope>>();
+  return scopes.flatMap((scope) => {
+    const key = `${scope.value.target} ${scope.value.group}`;
+    const earlier = first.get(key) ?? scope;
+    first.set(key, earlier);
+    return earlier.value.creates_in === scope.value.creates_in
+      ? []
+      : [createsApart(scope, earlier)];
+  });
+}
+
+function createsApart(scope: Declared<Scope>, earlier: Declared<Scope>): CatalogueProblem {
+  const { creates_in, group } = scope.value;
+  return complain(
+    scope,
+    creates_in === undefined ? ['group'] : ['creates_in'],
+    `lets holders create ${where(creates_in)}, but "${earlier.value.name}" of the same group ${where(earlier.value.creates_in)} (${whereabouts(earlier)})`,
+    `Say the same creates_in in all scopes of a group, or hand out a group of its own instead of ${group}.`,
+  );
+}
+
+function where(schema: string | undefined): string {
+  return schema === undefined ? 'nowhere' : `in "${schema}"`;
 }
