@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { TargetInstallation } from '../../src/target/postgres/installation-plan.ts';
 import { installTarget, planTarget } from '../../src/target/postgres/install.ts';
 import { expectGone } from './support/expect-dead.ts';
@@ -111,5 +111,55 @@ describe.each(versions)('installing at Postgres %i', (version) => {
     const guard = { username: 'pg_not_allowed', password: secret() };
     await expect(apply({ guard })).rejects.toThrow(/reserved/);
     expect(await changed(apply())).toEqual([]);
+  });
+
+  describe('during a holder’s life', () => {
+    // Whatever failed, the next test finds all groups.
+    afterEach(() => apply());
+
+    /** A credential that has made a table, and what becomes of the table when it is ended. */
+    const holderOf = async (table: string) => {
+      const { name, password } = await mint(world, 'orders_write');
+      const session = await world.connect(name, password);
+      await session.query(`create table work.${table} as select 1 as x`);
+      await session.end();
+      const heirOnceGone = async () => {
+        await expectGone(world, name);
+        const { rows } = await world.root.query<{ owner: string }>(
+          `select relowner::regrole::text as owner from pg_class where oid = to_regclass($1)`,
+          [`work.${table}`],
+        );
+        return rows.map(({ owner }) => owner);
+      };
+      return { name, heirOnceGone };
+    };
+    const READ_ONLY = [{ name: 'orders_read', connectionLimit: 3 }];
+    const ESTATE = ['mayfly_te5t_estate_orders_write'];
+
+    test.each([
+      ['its group', 'left_group', READ_ONLY],
+      ['creates_in', 'left_right', [...READ_ONLY, { name: 'orders_write', connectionLimit: 3 }]],
+    ])('what he made survives although %s went before him', async (_what, table, groups) => {
+      const { heirOnceGone } = await holderOf(table);
+      await apply({ groups });
+      expect(await changed(apply({ groups }))).toEqual([]);
+      expect(await heirOnceGone()).toEqual(ESTATE);
+    });
+
+    test('a schema of before the estate was kept with each name gets it, once', async () => {
+      const { heirOnceGone } = await holderOf('made_before');
+      await world.root.query('alter table mayfly_te5t.name drop column estate');
+      const column = { what: 'mayfly_te5t.name.estate', state: 'created' };
+      expect(await changed(planTarget(world.root, world.plan, ids))).toEqual([column]);
+      expect(await changed(apply({ groups: READ_ONLY }))).toContainEqual(column);
+      expect(await changed(apply({ groups: READ_ONLY }))).toEqual([]);
+      expect(await heirOnceGone()).toEqual(ESTATE);
+    });
+
+    test('a name that an older make wrote goes by what its group has now', async () => {
+      const { name, heirOnceGone } = await holderOf('made_by_older');
+      await world.root.query('update mayfly_te5t.name set estate = null where name = $1', [name]);
+      expect(await heirOnceGone()).toEqual(ESTATE);
+    });
   });
 });

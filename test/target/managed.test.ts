@@ -97,6 +97,22 @@ describe('with the rights of OpenBao’s login alone', () => {
     await world.root.query('drop table work.his');
   });
 
+  test('what a holder made goes to the estate role although his group left the catalogue', async () => {
+    const credential = await mint(world, 'orders_write');
+    await act(credential, 'create table work.kept (x integer)');
+    const groups = world.plan.groups.filter(({ name }) => name === 'orders_read');
+    await installTarget(world.root, { ...world.plan, groups }, ids);
+    try {
+      await expectGone(world, credential.name);
+    } finally {
+      await installTarget(world.root, world.plan, ids);
+    }
+    const { rows } = await world.root.query(
+      `select relowner::regrole::text as owner from pg_class where oid = to_regclass('work.kept')`,
+    );
+    expect(rows).toEqual([{ owner: 'mayfly_te5t_estate_orders_write' }]);
+  });
+
   test('one that another agent pinned is dead at once, and gone when that one is', async () => {
     const [attacker, victim] = [await mint(world), await mint(world)];
     const [made] = await act(attacker, 'select lo_create(0)::text as id');

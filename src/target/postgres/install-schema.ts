@@ -5,8 +5,8 @@ import { quoteIdentifier, quoteLiteral } from './quoting.ts';
 import { createRoutine, routineIdentity } from './routine.ts';
 import type { Routine } from './routine.ts';
 import { schemaOf } from './schema-name.ts';
-import { routines, tables } from './schema.ts';
-import type { Table } from './schema.ts';
+import { laterColumns, routines, tables } from './schema.ts';
+import type { LaterColumn, Table } from './schema.ts';
 
 /** The schema and all in it, with nothing granted to PUBLIC. */
 export function schemaSteps(plan: TargetInstallation): readonly InstallStep[] {
@@ -27,6 +27,7 @@ export function schemaSteps(plan: TargetInstallation): readonly InstallStep[] {
       ],
     },
     ...tables(plan.installation).map((table) => tableStep(schema, table, owner)),
+    ...laterColumns(plan.installation).map((column) => columnStep(schema, column)),
     {
       what: `${schema} belongs to this ledger`,
       look: rowExists(schema, 'about', `ledger = ${quoteLiteral(plan.ledger)}`, 'created'),
@@ -68,6 +69,17 @@ function tableStep(schema: string, { name, sql }: Table, owner: string): Install
         end if;
       end $do$`,
     ],
+  };
+}
+
+function columnStep(schema: string, { table, name, add }: LaterColumn): InstallStep {
+  const qualified = quoteLiteral(`${quoteIdentifier(schema)}.${quoteIdentifier(table)}`);
+  return {
+    what: `${schema}.${table}.${name}`,
+    look: `select case when exists (select from pg_attribute a where a.attrelid = to_regclass(${qualified})
+        and a.attname = ${quoteLiteral(name)} and not a.attisdropped)
+      then 'unchanged' else 'created' end as state`,
+    make: add,
   };
 }
 

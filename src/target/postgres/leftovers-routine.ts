@@ -31,8 +31,9 @@ declare
   removed integer := 0;
   detail text;
 begin
-  select g.estate into estate from ${schema}.name n
-    join ${schema}.allowed_group g on g.group_name = n.group_name where n.name = credential;
+  -- The name's own, since the group may be another by now, or gone. An older make did not write it.
+  select coalesce(n.estate, g.estate) into estate from ${schema}.name n
+    left join ${schema}.allowed_group g on g.group_name = n.group_name where n.name = credential;
   if not (select r.rolsuper from pg_roles r where r.rolname = current_user) then
     execute format('grant %I to %I', credential, current_user)
       || case when current_setting('server_version_num')::integer >= 160000

@@ -43,14 +43,14 @@ begin
   if deadline <= clock_timestamp() then
     raise exception 'dead on arrival: the deadline of this name is past' using errcode = '${REFUSED_DEADLINE}';
   end if;
-  select group_name, connection_limit, creates_in into allowed
+  select group_name, connection_limit, creates_in, estate into allowed
     from ${schema}.allowed_group where group_name = wanted_group;
   if not found then
     raise exception 'this group is not allowed' using errcode = '${REFUSED_GROUP}';
   end if;
   begin
-    insert into ${schema}.name (name, group_name, made_at)
-      values (credential, allowed.group_name, clock_timestamp());
+    insert into ${schema}.name (name, group_name, made_at, estate)
+      values (credential, allowed.group_name, clock_timestamp(), allowed.estate);
   exception when unique_violation then
     raise exception 'this name is closed or was made before' using errcode = '${REFUSED_CLOSED}';
   end;

@@ -47,7 +47,7 @@ export function tables(installation: string): readonly Table[] {
     {
       name: 'name',
       // made_at is null where the name was closed before it was made; role is the oid that was made
-      // or, for a role that somebody else made, the one that `close` found.
+      // or, for a role that somebody else made, the one that `close` found. estate is a later column.
       sql: `create table ${schema}.name (
         name text collate "C" primary key,
         group_name name,
@@ -56,5 +56,30 @@ export function tables(installation: string): readonly Table[] {
         ended_at timestamptz)`,
     },
     { name: 'name_role', sql: `create index name_role on ${schema}.name (role)` },
+  ];
+}
+
+/** A column that a table got later, and how it is added to one that lacks it. */
+export type LaterColumn = {
+  readonly table: string;
+  readonly name: string;
+  readonly add: readonly string[];
+};
+
+/** In the order of their making: after the tables, before `apply` touches the rows of groups. */
+export function laterColumns(installation: string): readonly LaterColumn[] {
+  const schema = quoteIdentifier(schemaOf(installation));
+  return [
+    {
+      table: 'name',
+      name: 'estate',
+      // Kept with the name, since its group or the group's creates_in may go while the name lives.
+      // Names that live already get it from their group before this very `apply` can take it away.
+      add: [
+        `alter table ${schema}.name add column estate name`,
+        `update ${schema}.name n set estate = g.estate from ${schema}.allowed_group g
+          where g.group_name = n.group_name`,
+      ],
+    },
   ];
 }
