@@ -14,12 +14,17 @@ export type Backlog = {
   counted(targets: readonly DueTarget[], limit: number): void;
   /** Why nothing is minted at this target now; undefined where it may be. */
   refusal(target: string): Failure | undefined;
+  /** Something waited for its death there when the last pass counted. */
+  hasDue(target: string): boolean;
 };
 
 export function createBacklog(): Backlog {
   let flooded: ReadonlySet<string> = new Set();
+  let due: ReadonlySet<string> = new Set();
   return {
+    hasDue: (target) => due.has(target),
     counted(targets, limit) {
+      due = new Set(targets.filter(({ toEnd }) => toEnd).map(({ target }) => target));
       const low = limit / BACKLOG_LOW_DIVISOR;
       const over = targets.filter(
         ({ target, backlog }) => backlog > (flooded.has(target) ? low : limit),

@@ -32,8 +32,20 @@ export type Circuit = {
   paused(): readonly Paused[];
 };
 
-/** Endings at the targets, and the settlings of their dead leases with the backend. */
-export type Circuits = { readonly ending: Circuit; readonly settling: Circuit };
+/**
+ * Endings at the targets, the settlings of their dead leases with the backend, and the look for names
+ * that the sweep takes each second, which goes on whatever was seen before: it only tells.
+ */
+export type Circuits = {
+  readonly ending: Circuit;
+  readonly settling: Circuit;
+  readonly looking: Circuit;
+};
+
+/** Milliseconds since a target began to fail as a whole; 0 where it does not. */
+export function awayMs(circuit: Pick<Circuit, 'paused'>, target: string): number {
+  return circuit.paused().find((paused) => paused.target === target)?.forMs ?? 0;
+}
 
 type CircuitParts = { readonly clock: Clock; readonly ids: Ids };
 
@@ -51,6 +63,7 @@ export function createCircuits(
     ending: createCircuit(parts, 1, telling('end')),
     // The backend may refuse one lease for a reason of its own.
     settling: createCircuit(parts, SETTLING_FAILURES_TO_PAUSE, telling('settle')),
+    looking: createCircuit(parts, 1, () => undefined),
   };
 }
 

@@ -1,5 +1,12 @@
+import { awayMs } from './circuits.ts';
 import { endLeases } from './end-leases.ts';
-import { ENDING_HANDS, FLOOD_FRESH_MS, SETTLINGS_PER_CLAIM } from './margins.ts';
+import {
+  ENDING_HANDS,
+  FLOOD_FRESH_MS,
+  GUARD_AWAY_MS,
+  NAMES_PER_CALL,
+  SETTLINGS_PER_CLAIM,
+} from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { settleLeases } from './settle-leases.ts';
 
@@ -63,9 +70,13 @@ export async function endDue(
   }
 }
 
-/** One lease of a target that failed as a whole; true where the others may follow. */
+/**
+ * One lease of a target that failed as a whole; true where the others may follow. Of a guard that is
+ * away for longer as many as go into one call, for then OpenBao is asked to end them.
+ */
 async function probe(parts: BrokerParts, target: string, tally: Tally): Promise<boolean> {
-  const due = await parts.ledger.claimDue('end', target, 1);
+  const isAway = awayMs(parts.circuits.ending, target) >= GUARD_AWAY_MS;
+  const due = await parts.ledger.claimDue('end', target, isAway ? NAMES_PER_CALL : 1);
   tally.claimed += due.length;
   const died = await endLeases(parts, due, 'anyone');
   tally.died += died.length;

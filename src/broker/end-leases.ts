@@ -1,13 +1,17 @@
 import type { Death, Lateness } from '../ledger/ledger.ts';
 import type { Lease } from '../ledger/lease.ts';
 import { judge } from '../target/verdict.ts';
-import type { Verdict } from '../target/verdict.ts';
+import type { Findings, Verdict } from '../target/verdict.ts';
 import type { Ending, Look, TargetAccess } from '../target/target-access.ts';
 import { retryInMs } from './backoff.ts';
-import { NAMES_PER_CALL } from './margins.ts';
+import { awayMs } from './circuits.ts';
+import { eachBounded } from './each-bounded.ts';
+import { commitEndings } from './commit-endings.ts';
+import { endByBackend } from './end-by-backend.ts';
+import { endWithoutGuard } from './end-without-guard.ts';
+import { GUARD_AWAY_MS, NAMES_PER_CALL, SETTLINGS_AT_A_TIME } from './margins.ts';
 import { grouped } from './grouped.ts';
 import type { BrokerParts } from './parts.ts';
-import { endAtBackend } from './settle-leases.ts';
 
 /**
  * One attempt at the death of these fenced leases, whatever ended them: the guard ends each name
@@ -70,10 +74,68 @@ async function endByGuard(
   leases: readonly Lease[],
 ): Promise<readonly Lease[]> {
   const seen = await endAndLook(parts, place, leases);
+  const judged = leases.map((lease) => verdictOn(lease, seen));
+  const elsewhere = judged.filter(isElsewhere);
+  const here = judged.filter((one) => !isElsewhere(one));
+  const died = await record(parts, place, seen, here);
+  if (elsewhere.length === 0) return died;
+  // Nobody's recorded death waits for OpenBao.
+  const judgedAgain: Judged[] = [];
+  await eachBounded(elsewhere, SETTLINGS_AT_A_TIME, async (one) => {
+    judgedAgain.push(await endElsewhere(parts, one));
+  });
+  return [...died, ...(await record(parts, place, seen, judgedAgain))];
+}
+
+type Judged = {
+  readonly lease: Lease;
+  readonly verdict: Verdict;
+  /** What it was judged by; absent where the guard said nothing of it. */
+  readonly findings?: Findings;
+};
+
+function verdictOn(lease: Lease, seen: Seen): Judged {
+  const ending = seen.endings.get(lease.credentialName);
+  if (!ending) {
+    const reason = seen.problem ?? 'the guard said nothing of it';
+    return { lease, verdict: { dead: false, reason, oid: null } };
+  }
+  const findings = {
+    ending,
+    look: seen.looks.get(lease.credentialName),
+    declared: lease.revocability,
+    seenOid: lease.targetOid,
+    minted: lease.mintOutcome === 'minted' || lease.backendLeaseId !== null,
+    backendRevoked: false,
+  };
+  return { lease, verdict: judge(findings), findings };
+}
+
+/** OpenBao made it, but not where the guard looks. */
+function isElsewhere({ lease, verdict, findings }: Judged): boolean {
+  if (verdict.dead || findings === undefined || lease.backendLeaseId === null) return false;
+  return findings.ending.ended && findings.minted && verdict.oid === null;
+}
+
+/** Only OpenBao knows where it is, so it ends it there. */
+async function endElsewhere(parts: BrokerParts, judged: Judged): Promise<Judged> {
+  const { lease, findings } = judged;
+  if (findings === undefined || lease.backendLeaseId === null) return judged;
+  const revoked = await parts.reaper.revoke(lease.backendLeaseId);
+  if (!revoked.ok) return judged;
+  return { ...judged, verdict: judge({ ...findings, backendRevoked: true }) };
+}
+
+/** Commits what was judged; answers those that moved to `revoked`. */
+function record(
+  parts: BrokerParts,
+  { target, settledBy }: Place,
+  seen: Seen,
+  judged: readonly Judged[],
+): Promise<readonly Lease[]> {
   const deaths: Death[] = [];
   const late: Lateness[] = [];
-  for (const lease of leases) {
-    const verdict = await verdictOn(parts, lease, seen);
+  for (const { lease, verdict } of judged) {
     if (verdict.dead) {
       deaths.push({
         leaseId: lease.id,
@@ -85,32 +147,11 @@ async function endByGuard(
       });
     } else {
       const asked = seen.endings.has(lease.credentialName);
-      parts.metrics.late(place.target, 'end', asked ? 'still_alive' : 'target_unreachable');
+      parts.metrics.late(target, 'end', asked ? 'still_alive' : 'target_unreachable');
       late.push(lateness(parts, lease, verdict.reason, verdict.oid));
     }
   }
-  return commit(parts, place.settledBy, deaths, late);
-}
-
-async function verdictOn(parts: BrokerParts, lease: Lease, seen: Seen): Promise<Verdict> {
-  const ending = seen.endings.get(lease.credentialName);
-  if (!ending) {
-    return { dead: false, reason: seen.problem ?? 'the guard said nothing of it', oid: null };
-  }
-  const findings = {
-    ending,
-    look: seen.looks.get(lease.credentialName),
-    declared: lease.revocability,
-    seenOid: lease.targetOid,
-    minted: lease.mintOutcome === 'minted' || lease.backendLeaseId !== null,
-    backendRevoked: false,
-  };
-  const verdict = judge(findings);
-  const elsewhere = !verdict.dead && ending.ended && findings.minted && verdict.oid === null;
-  if (!elsewhere || lease.backendLeaseId === null) return verdict;
-  // OpenBao made it, but not where the guard looks: only OpenBao knows where, so it ends it there.
-  const revoked = await parts.reaper.revoke(lease.backendLeaseId);
-  return revoked.ok ? judge({ ...findings, backendRevoked: true }) : verdict;
+  return commitEndings(parts, settledBy, deaths, late);
 }
 
 type Seen = {
@@ -132,6 +173,7 @@ async function endAndLook(
       endings.set(ending.name, ending);
     }
     parts.circuits.ending.succeeded(target);
+    parts.circuits.looking.succeeded(target);
     const suspects = leases
       .filter((lease) => endings.get(lease.credentialName)?.ended)
       .map((lease) => ({
@@ -144,7 +186,12 @@ async function endAndLook(
     return { endings, looks, problem: null };
   } catch (error) {
     const problem = problemOf(error);
-    if (endings.size === 0) parts.circuits.ending.failed(target, problem);
+    if (endings.size === 0) {
+      parts.circuits.ending.failed(target, problem);
+      if (awayMs(parts.circuits.ending, target) >= GUARD_AWAY_MS) {
+        endWithoutGuard(parts, target, leases);
+      }
+    }
     return { endings, looks, problem };
   }
 }
@@ -154,48 +201,6 @@ export function problemOf(error: unknown): string {
   return error instanceof Error && error.name === 'TargetUnreachable'
     ? error.message
     : `the target could not be asked (${error instanceof Error ? error.name : 'error'})`;
-}
-
-/** Without a guard the backend's sync revoke is what kills, and its word is all there is. */
-async function endByBackend(
-  parts: BrokerParts,
-  target: string,
-  leases: readonly Lease[],
-): Promise<readonly Lease[]> {
-  if (leases.length === 0) return [];
-  const outcome = await endAtBackend(parts, leases, probeOf(parts, target, leases));
-  const deaths = outcome.done.map(({ lease, note }) => ({
-    leaseId: lease.id,
-    evidence: {
-      kind: 'backend',
-      asked: lease.backendLeaseId === null ? null : 'sys/leases/revoke',
-      answer: note,
-    },
-    revocability: lease.revocability === 'proven' ? ('revocable' as const) : lease.revocability,
-    revocabilityReason:
-      lease.revocability === 'proven' ? 'the target has no guard: the backend says so' : null,
-    residue: null,
-    targetOid: null,
-  }));
-  const late = outcome.notYet.map(({ lease, reason, retryMs }) => ({
-    leaseId: lease.id,
-    reason,
-    retryInMs: retryMs,
-    targetOid: null,
-  }));
-  const died = await commit(parts, 'us', deaths, late);
-  const settled = await parts.ledger.recordSettled(
-    died.map((lease) => lease.id),
-    'revoked at the backend',
-  );
-  parts.metrics.settled(settled.length);
-  return died;
-}
-
-/** These leases settle in one step with their end, so it is here that a paused target is probed. */
-function probeOf(parts: BrokerParts, target: string, leases: readonly Lease[]): Lease | undefined {
-  const [first] = leases.filter((lease) => lease.backendLeaseId !== null);
-  return first && parts.circuits.settling.turn(target) === 'one' ? first : undefined;
 }
 
 function lateness(
@@ -210,28 +215,4 @@ function lateness(
     retryInMs: retryInMs(lease.attempts, parts.ids.fraction()),
     targetOid: targetOid ?? lease.targetOid,
   };
-}
-
-async function commit(
-  parts: BrokerParts,
-  settledBy: 'us' | 'anyone',
-  deaths: readonly Death[],
-  late: readonly Lateness[],
-): Promise<readonly Lease[]> {
-  const [died] = await Promise.all([
-    deaths.length > 0 ? parts.ledger.recordDeaths(deaths, settledBy) : [],
-    late.length > 0 ? parts.ledger.recordLate(late) : undefined,
-  ]);
-  for (const lease of died) countDeath(parts, lease);
-  return died;
-}
-
-function countDeath(parts: BrokerParts, lease: Lease): void {
-  const at = lease.revokedAt?.getTime() ?? 0;
-  parts.metrics.died({
-    cause: lease.endCause ?? 'unknown',
-    revocability: lease.revocability,
-    afterFence: (at - (lease.fencedAt?.getTime() ?? at)) / 1000,
-    afterDeadline: (at - lease.deadline.getTime()) / 1000,
-  });
 }

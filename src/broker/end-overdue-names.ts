@@ -2,6 +2,7 @@ import type { Lease } from '../ledger/lease.ts';
 import { parseName } from '../target/credential-name.ts';
 import type { TargetAccess } from '../target/target-access.ts';
 import { isFlooded } from './end-due.ts';
+import { problemOf } from './end-leases.ts';
 import { isDead } from './end-until-dead.ts';
 import { BY_NAME_GRACE_MS, NAMES_PER_CALL, NAMES_PER_PASS, SAME_ENDING_MS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
@@ -31,6 +32,7 @@ export async function endOverdueNames(
         tally.endedByName += await endAtTarget(parts, target, access);
       } catch (error) {
         // One target out of reach must not keep the others from being looked at.
+        parts.circuits.looking.failed(target, problemOf(error));
         const problem = error instanceof Error ? error.name : 'error';
         parts.log.warn({ target, problem }, 'names past their deadline could not be asked for');
       } finally {
@@ -46,6 +48,7 @@ async function endAtTarget(
   access: TargetAccess,
 ): Promise<number> {
   const listed = await access.guard.overdue(NAMES_PER_PASS);
+  parts.circuits.looking.succeeded(target);
   parts.circuits.ending.probeSoon(target);
   if (listed.length === 0) return 0;
   const targetNow = (await access.guard.now()).getTime();

@@ -8,6 +8,7 @@ import type { AgentCaller } from '../identity/principal.ts';
 import type { Decision, PolicyEngine } from '../policy/decision.ts';
 import { findAsk } from './ask.ts';
 import type { Ask } from './ask.ts';
+import { guardAway } from './guard-away.ts';
 import { keyHash, requestHash } from './repeated-request.ts';
 import type { ExchangeGrant, ExchangeRequest } from './broker.ts';
 import { declareTask } from './declare-task.ts';
@@ -96,9 +97,9 @@ async function decideAndGrant(
   const ask = findAsk(catalogue, caller.agent, request.scope, declared.value);
   if (!ask.ok) return deny(parts, progress, ask.failure);
   progress.ask = ask.value;
-  // Nothing was decided yet, so there is nothing to record: ask again when the storm is over.
-  const flooded = parts.backlog.refusal(ask.value.target.name);
-  if (flooded) return fail(flooded);
+  // Nothing was decided yet, so there is nothing to record: ask again when endings work again.
+  const unendable = parts.backlog.refusal(ask.value.target.name) ?? guardAway(parts, ask.value);
+  if (unendable) return fail(unendable);
 
   const identity = {
     requestSha256: requestHash(declared.value, request.scope, request.ttlSeconds),

@@ -63,6 +63,16 @@ export const SETTLING_FAILURES_TO_PAUSE = 3;
 /** Targets of which readiness and metrics say what is late; there are few in all. */
 export const LATE_TARGETS_SHOWN = 100;
 
+/**
+ * Milliseconds that a target's guard has not answered before OpenBao is asked to end its leases, and
+ * before nothing is minted there: longer than a restart of a server that is well, and far shorter than
+ * a credential lives that could not be ended.
+ */
+export const GUARD_AWAY_MS = 5_000;
+
+/** Seconds after which an exchange that was refused for want of a guard is worth another try. */
+export const GUARD_AWAY_RETRY_SECONDS = 5;
+
 /** Names in one call of the guard: batches of 20 measured best (docs/decisions). */
 export const NAMES_PER_CALL = 20;
 

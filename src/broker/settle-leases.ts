@@ -43,12 +43,16 @@ export async function settleLeases(parts: BrokerParts, leases: readonly Lease[])
 
 /**
  * Asks OpenBao to end each lease, a few at a time; at a target that is paused only the probe, and
- * one lease alone, which is a probe, or what an operator asked for.
+ * one lease alone, which is a probe, or what an operator asked for. With `lookFirst` a lease that it
+ * does not know is told apart from one that it ended now: to a revocation it says yes either way.
  */
 export async function endAtBackend(
   parts: BrokerParts,
   leases: readonly Lease[],
-  probe = leases.length === 1 ? leases[0] : undefined,
+  {
+    probe = leases.length === 1 ? leases[0] : undefined,
+    lookFirst = false,
+  }: { readonly probe?: Lease | undefined; readonly lookFirst?: boolean } = {},
 ): Promise<BackendOutcome> {
   const done: Done[] = [];
   const notYet: NotYet[] = [];
@@ -59,7 +63,7 @@ export async function endAtBackend(
   const whyNot = (lease: Lease) =>
     outage ?? (lease === probe ? undefined : pausedReason(parts, lease));
   await eachBounded(leases, SETTLINGS_AT_A_TIME, async (lease) => {
-    const answer = await endOne(parts, lease, now, whyNot(lease));
+    const answer = await endOne(parts, lease, now, whyNot(lease), lookFirst);
     if ('note' in answer) {
       done.push({ lease, note: answer.note });
       return;
@@ -87,6 +91,9 @@ function needsOwnEnd(lease: Lease): boolean {
 /** What an outage of OpenBao as a whole looks like: the next lease need not wait for it again. */
 const OUTAGES: ReadonlySet<FailureReason> = new Set(['backend_sealed', 'backend_unreachable']);
 
+/** The backend does not know the lease: it ended it before, or lost it. */
+export const UNKNOWN_TO_BACKEND = 'the backend does not know its lease (any more)';
+
 type Answer =
   | { readonly note: string }
   | { readonly reason: string; readonly retryMs: number; readonly outage: boolean };
@@ -96,21 +103,13 @@ async function endOne(
   lease: Lease,
   now: Date | undefined,
   whyNot: string | undefined,
+  lookFirst: boolean,
 ): Promise<Answer> {
-  if (lease.backendLeaseId !== null) {
-    const retryMs = retryInMs(lease.attempts, parts.ids.fraction());
-    if (whyNot !== undefined) return { reason: whyNot, retryMs, outage: false };
-    const { settling } = parts.circuits;
-    const { target } = lease.snapshot;
-    const revoked = await parts.reaper.revoke(lease.backendLeaseId);
-    if (revoked.ok) {
-      settling.succeeded(target);
-      return { note: 'revoked at the backend' };
-    }
-    const { reason, detail } = revoked.failure;
-    settling.failed(target, detail);
-    parts.metrics.late(target, 'settle', reason);
-    return { reason: detail, retryMs, outage: OUTAGES.has(reason) };
+  const { backendLeaseId } = lease;
+  if (backendLeaseId !== null) {
+    if (whyNot !== undefined)
+      return { reason: whyNot, retryMs: retryMsOf(parts, lease), outage: false };
+    return revokeOne(parts, { ...lease, backendLeaseId }, lookFirst);
   }
   if (!needsOwnEnd(lease)) return { note: 'nothing was minted' };
   const left = lease.backendEndsBy.getTime() - (now?.getTime() ?? 0);
@@ -121,4 +120,28 @@ async function endOne(
     // A mint that is still running may yet tell the id.
     retryMs: Math.min(left, retryInMs(lease.attempts + 1, parts.ids.fraction())),
   };
+}
+
+async function revokeOne(
+  parts: BrokerParts,
+  lease: Lease & { readonly backendLeaseId: string },
+  lookFirst: boolean,
+): Promise<Answer> {
+  const { settling } = parts.circuits;
+  const { target } = lease.snapshot;
+  const seen = lookFirst ? await parts.reaper.lookUp(lease.backendLeaseId) : undefined;
+  if (seen?.ok && seen.value === null) return { note: UNKNOWN_TO_BACKEND };
+  const revoked = seen?.ok === false ? seen : await parts.reaper.revoke(lease.backendLeaseId);
+  if (revoked.ok) {
+    settling.succeeded(target);
+    return { note: 'revoked at the backend' };
+  }
+  const { reason, detail } = revoked.failure;
+  settling.failed(target, detail);
+  parts.metrics.late(target, 'settle', reason);
+  return { reason: detail, retryMs: retryMsOf(parts, lease), outage: OUTAGES.has(reason) };
+}
+
+function retryMsOf(parts: BrokerParts, lease: Lease): number {
+  return retryInMs(lease.attempts, parts.ids.fraction());
 }

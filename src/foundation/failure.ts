@@ -73,6 +73,7 @@ export const FAILURE_REASONS = [
   'ledger_unreachable',
   'target_unreachable',
   'revocation_backlog',
+  'guard_unreachable',
   'clocks_apart',
   'stopping',
   'internal',

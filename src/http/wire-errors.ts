@@ -122,6 +122,7 @@ export const WIRE_ERRORS: Table = {
   ledger_unreachable: unavailable('Ledger out of reach'),
   target_unreachable: unavailable('Target out of reach'),
   revocation_backlog: unavailable('Too much to be ended first'),
+  guard_unreachable: unavailable('Nothing could be ended there'),
   clocks_apart: unavailable('Clocks apart'),
   stopping: unavailable('Stopping'),
   internal: wire('server_error', 500, 500, 'Internal error'),

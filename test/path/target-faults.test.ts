@@ -125,6 +125,45 @@ describe('wrong server', () => {
   }, 40_000);
 });
 
+describe('a guard that does not reach a target that OpenBao reaches', () => {
+  test('what was completed is ended all the same, nothing more is made, and all is proven later', async () => {
+    const token = await path.token();
+    const grants = await Promise.all(
+      ['one', 'two', 'three'].map((name) =>
+        granted(broker.url, token, { identifier: `unguarded-${name}`, ttl: 300 }),
+      ),
+    );
+    sight.down();
+    try {
+      for (const { taskId } of grants) {
+        expect((await complete(broker.url, token, taskId, 1)).status).toBe(202);
+      }
+      await until('OpenBao has ended them', 30, async () => {
+        const alive = await Promise.all(grants.map(({ uri }) => canLogin(uri)));
+        return !alive.includes(true);
+      });
+      for (const { leaseId } of grants) expect((await shown(leaseId)).state).toBe('revoking');
+      const refused = await exchange(broker.url, token, { identifier: 'unguarded-more' });
+      expect(refused.body['error_reason']).toBe('guard_unreachable');
+      expect(refused.status).toBe(503);
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    } finally {
+      sight.up();
+    }
+    await until('all of it is proven', 20, async () => {
+      const seen = await Promise.all(grants.map(({ leaseId }) => shown(leaseId)));
+      return seen.every(
+        ({ state, revocability }) => state === 'settled' && revocability === 'proven',
+      );
+    });
+    await until('it is granted again', 10, async () => {
+      const again = await exchange(broker.url, token, { identifier: 'unguarded-more', ttl: 120 });
+      if (again.status !== 200) return false;
+      return (await complete(broker.url, token, String(again.body['task_id']))).status === 200;
+    });
+  }, 90_000);
+});
+
 describe('the caller gone before its answer', () => {
   /** Sends an exchange and hangs up after `ms`, or when `when` says so. */
   async function hangUp(identifier: string, when: () => Promise<unknown>): Promise<void> {

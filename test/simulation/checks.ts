@@ -22,7 +22,12 @@ export type Violation = {
 };
 
 /** Refusals of a known agent that are decisions, and so leave an event each. */
-const NOT_DECIDED = new Set(['ledger_unreachable', 'revocation_backlog', 'stopping']);
+const NOT_DECIDED = new Set([
+  'ledger_unreachable',
+  'revocation_backlog',
+  'guard_unreachable',
+  'stopping',
+]);
 
 /** Milliseconds that the transaction of an exchange may take, from its look at the clock on. */
 const TRANSACTION_MS = 7_000;

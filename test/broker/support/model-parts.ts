@@ -1,5 +1,6 @@
 import { createBackground } from '../../../src/broker/background.ts';
 import { createCircuits } from '../../../src/broker/circuits.ts';
+import { endDue, nothingInHand } from '../../../src/broker/end-due.ts';
 import type { BrokerParts } from '../../../src/broker/parts.ts';
 import type { Clock } from '../../../src/foundation/clock.ts';
 import { createLog } from '../../../src/foundation/log.ts';
@@ -29,6 +30,8 @@ const LIFE_SECONDS = 300;
 class Place {
   readonly model: ModelTarget;
   away = false;
+  /** The guard's and the prover's logins are refused; everybody else's work. */
+  lockedOut = false;
   /** Resolves when it answers again. */
   frozen: Promise<void> | undefined;
   /** Endings that were asked for there. */
@@ -119,6 +122,13 @@ export function modelParts() {
   return {
     ...{ parts, at, openBao, lease, deadLease, residue },
     now: (one: Lease) => model.tables.leases.get(one.id),
+    canLogin: ({ snapshot, credentialName }: Lease) =>
+      at(snapshot.target).model.roles.get(credentialName)?.canLogin === true,
+    /** As a restore of OpenBao does, or a mount that is taken away by force. */
+    forget: ({ backendLeaseId }: Lease) => backend.leases.delete(backendLeaseId ?? ''),
+    /** What the sweep does of one target. */
+    sweepAt: (target: string) =>
+      endDue(parts, nothingInHand(), target, { claimed: 0, died: 0, settling: 0 }),
     all: () => [...model.tables.leases.values()],
     pass: (seconds: number) => (ms += seconds * 1000),
   };
@@ -132,7 +142,7 @@ function makeTargets(places: ReadonlyMap<string, Place>): BrokerParts['targets']
       modelAccess(place.model, INSTALLATION, 4, async (what, detail, work) => {
         if (what === 'finish') place.endings++;
         await place.frozen;
-        if (place.away) throw new TargetUnreachable('no connection');
+        if (place.away || place.lockedOut) throw new TargetUnreachable('no connection');
         return carryNow(what, detail, work);
       }),
     ]),

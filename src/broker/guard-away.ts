@@ -1,0 +1,26 @@
+import { failure } from '../foundation/failure.ts';
+import type { Failure } from '../foundation/failure.ts';
+import type { Ask } from './ask.ts';
+import { awayMs } from './circuits.ts';
+import { GUARD_AWAY_MS, GUARD_AWAY_RETRY_SECONDS } from './margins.ts';
+import type { BrokerParts } from './parts.ts';
+
+/**
+ * Why nothing is minted where this replica could not end it; undefined where it could, as far as the
+ * sweep has seen. A scope whose death the backend alone proves needs no guard.
+ */
+export function guardAway(
+  { circuits, backlog }: Pick<BrokerParts, 'circuits' | 'backlog'>,
+  { scope, target }: Pick<Ask, 'scope' | 'target'>,
+): Failure | undefined {
+  if (scope.proof !== 'target') return undefined;
+  // A pause of endings is over when one works: without any that waits nobody finds that out.
+  const ending = backlog.hasDue(target.name) ? awayMs(circuits.ending, target.name) : 0;
+  const away = Math.max(ending, awayMs(circuits.looking, target.name));
+  if (away < GUARD_AWAY_MS) return undefined;
+  return failure(
+    'guard_unreachable',
+    `nothing can be ended at this target for ${Math.floor(away / 1000)} s now, so nothing is made there`,
+    { retryAfterSeconds: GUARD_AWAY_RETRY_SECONDS },
+  );
+}

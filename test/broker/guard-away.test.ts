@@ -1,0 +1,129 @@
+import { describe, expect, test } from '@jest/globals';
+import { createBacklog } from '../../src/broker/backlog.ts';
+import { endLeases } from '../../src/broker/end-leases.ts';
+import { endOverdueNames } from '../../src/broker/end-overdue-names.ts';
+import { guardAway } from '../../src/broker/guard-away.ts';
+import { GUARD_AWAY_MS } from '../../src/broker/margins.ts';
+import { nothingUnderWay } from '../../src/broker/revoke-due.ts';
+import type { Lease } from '../../src/ledger/lease.ts';
+import { modelParts } from './support/model-parts.ts';
+
+type World = ReturnType<typeof modelParts>;
+
+const AWAY_SECONDS = GUARD_AWAY_MS / 1000 + 1;
+
+/** The model's clock stands still, so that nothing bounded by time waits here. */
+async function untilIdle({ parts }: World): Promise<void> {
+  while (parts.background.size() > 0) await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function fenced(world: World, target: string): Promise<Lease> {
+  const { id } = await world.lease(target);
+  const ended = await world.parts.ledger.endLease({
+    leaseId: id,
+    cause: 'operator',
+    reason: null,
+    by: 'olivia',
+  });
+  if (!ended) throw new Error('it was not fenced');
+  return ended;
+}
+
+describe('a guard that is locked out of a target that is well', () => {
+  test('leaves the ending to OpenBao after some seconds, and the proof to itself', async () => {
+    const world = modelParts();
+    const orders = world.at('orders');
+    const leases = await Promise.all([1, 2, 3].map(() => fenced(world, 'orders')));
+    orders.lockedOut = true;
+
+    expect(await endLeases(world.parts, leases)).toEqual([]);
+    await untilIdle(world);
+    expect(world.openBao.revocations).toBe(0);
+
+    world.pass(AWAY_SECONDS);
+    expect(await endLeases(world.parts, leases)).toEqual([]);
+    await untilIdle(world);
+    expect(leases.map((lease) => world.canLogin(lease))).toEqual([false, false, false]);
+    // Dead, and nobody has seen it yet.
+    expect(leases.map((lease) => world.now(lease)?.state)).toEqual(Array(3).fill('revoking'));
+
+    orders.lockedOut = false;
+    const died = await endLeases(world.parts, leases);
+    expect(died.map(({ state }) => state)).toEqual(Array(3).fill('revoked'));
+  });
+
+  test('of those that wait for the sweep as many as go into one call are tried', async () => {
+    const world = modelParts();
+    const leases = await Promise.all(Array.from({ length: 30 }, () => world.lease('orders')));
+    world.pass(301);
+    world.at('orders').lockedOut = true;
+    await world.sweepAt('orders');
+    world.pass(AWAY_SECONDS);
+    await world.sweepAt('orders');
+    world.pass(20);
+    await world.sweepAt('orders');
+    await untilIdle(world);
+    expect(leases.filter((lease) => !world.canLogin(lease)).length).toBe(30);
+  });
+
+  test('is where nothing is minted any more, until it answers again', async () => {
+    const world = modelParts();
+    const orders = world.at('orders');
+    const parts = { ...world.parts, backlog: createBacklog() };
+    const asked = (proof: 'target' | 'backend', target = 'orders') =>
+      guardAway(parts, { scope: { proof }, target: { name: target } } as never)?.reason;
+    const look = () => endOverdueNames(parts, nothingUnderWay(), { endedByName: 0 });
+    orders.lockedOut = true;
+    await look();
+    expect(asked('target')).toBeUndefined();
+    world.pass(AWAY_SECONDS);
+    await look();
+    expect(asked('target')).toBe('guard_unreachable');
+    expect(asked('backend')).toBeUndefined();
+    expect(asked('target', 'billing')).toBeUndefined();
+    orders.lockedOut = false;
+    await look();
+    expect(asked('target')).toBeUndefined();
+  });
+
+  test('counts too where it only cannot end, while something waits for that', () => {
+    const world = modelParts();
+    const parts = { ...world.parts, backlog: createBacklog() };
+    const asked = () =>
+      guardAway(parts, { scope: { proof: 'target' }, target: { name: 'orders' } } as never);
+    parts.circuits.ending.failed('orders', 'permission denied');
+    world.pass(AWAY_SECONDS);
+    expect(asked()).toBeUndefined();
+    parts.backlog.counted([{ target: 'orders', toEnd: true, toSettle: false, backlog: 1 }], 100);
+    expect(asked()?.reason).toBe('guard_unreachable');
+  });
+});
+
+describe('a lease without a guard that OpenBao does not know', () => {
+  test('is recorded as one that nobody saw end', async () => {
+    const world = modelParts();
+    const [kept, lost, askedBefore] = await Promise.all(
+      [1, 2, 3].map(() => fenced(world, 'legacy')),
+    );
+    if (!kept || !lost || !askedBefore) throw new Error('there are three');
+    world.forget(lost);
+    world.forget(askedBefore);
+    await endLeases(world.parts, [kept, lost, { ...askedBefore, attempts: 1 }]);
+    expect(world.now(kept)).toMatchObject({
+      state: 'settled',
+      revocability: 'revocable',
+      evidence: { asked: 'sys/leases/revoke', answer: 'revoked at the backend' },
+    });
+    expect(world.now(lost)).toMatchObject({
+      state: 'settled',
+      revocability: 'expiry',
+      revocabilityReason: expect.stringContaining('nobody saw it end'),
+      evidence: { asked: 'sys/leases/lookup' },
+    });
+    // Its answer to an earlier attempt may have been lost.
+    expect(world.now(askedBefore)).toMatchObject({
+      revocability: 'revocable',
+      evidence: { answer: 'the backend does not know its lease (any more)' },
+    });
+  });
+});
