@@ -46,6 +46,8 @@ export type ChaosOptions = {
   /** Told every single kill. */
   readonly say?: (line: string) => void;
   readonly saved?: (tally: Tally) => Promise<void>;
+  /** True once somebody wants it to end: what is armed is ended, the books are compared, and it reports. */
+  readonly ended?: () => boolean;
 };
 
 export type ChaosReport = {
@@ -107,6 +109,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   try {
     const enough = () =>
       stage.done ||
+      options.ended?.() === true ||
       (killsOf(tally) >= options.kills && fewest(tally) >= options.each) ||
       Date.now() - begun > options.minutes * 60_000;
     while (!enough()) {

@@ -15,7 +15,8 @@ const HELP = `npm run chaos -- [options]
   --compare-every N   kills between two comparisons of the three books (100)
   --resume FILE       goes on with the counts of this file, and keeps them there
   --verbose           a line for every kill
-  --report FILE       the report as JSON (chaos-results.json)`;
+  --report FILE       the report as JSON (chaos-results.json)
+Ctrl-C ends it early, with the books compared and the report; a second one at once.`;
 
 const { values } = parseArgs({
   options: {
@@ -43,6 +44,11 @@ async function main(): Promise<void> {
     return;
   }
   const { resume } = values;
+  let ended = false;
+  process.once('SIGINT', () => {
+    ended = true;
+    console.log('Ending: the books are compared once more (a minute or two).');
+  });
   const report = await runChaos({
     tally: await resumed(resume),
     kills: Number(values.kills),
@@ -57,6 +63,7 @@ async function main(): Promise<void> {
     until: 'books',
     ...(values.verbose ? { say: (line: string) => console.log(line) } : {}),
     progress: (line) => console.log(line),
+    ended: () => ended,
     saved: async (tally) => {
       if (resume !== undefined) await writeFile(resume, `${JSON.stringify(tally, null, 2)}\n`);
     },
