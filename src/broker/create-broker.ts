@@ -56,7 +56,9 @@ function pass(
   alarms: Alarms,
 ): Promise<SweepPass> {
   alarmsAreDue(alarms, parts);
-  return watch.observing() === null ? revokeDue(parts, underWay) : endNamesOnly(parts, underWay);
+  return watch.observing() === null
+    ? revokeDue(parts, underWay, watch.isKnown())
+    : endNamesOnly(parts, underWay);
 }
 
 /** Joins the use cases with their parts: what both drivers, http and sweep, call. */

@@ -11,6 +11,8 @@ import type { BrokerParts } from './parts.ts';
 export type LedgerWatch = {
   /** Why this broker only observes; null where it acts, or does not know yet. */
   observing(): string | null;
+  /** Both places were compared, or an operator said to observe: `observing` can be relied on. */
+  isKnown(): boolean;
   /** What stands in the way of a grant now; asks first where nothing is known yet. */
   obstacle(): Promise<Failure | null>;
   /** Compares both places once, and raises the epoch where they agree. Never rejects. */
@@ -20,6 +22,7 @@ export type LedgerWatch = {
 /** For brokers without a mark, such as those of tests of other parts. */
 export const UNWATCHED: LedgerWatch = {
   observing: () => null,
+  isKnown: () => true,
   obstacle: () => Promise.resolve(null),
   check: () => Promise.resolve(),
 };
@@ -84,6 +87,7 @@ export function openLedgerWatch(
 
   return {
     observing: () => reason,
+    isKnown: () => known || reason !== null,
     check,
     async obstacle() {
       if (!known && reason === null) await check();

@@ -51,12 +51,19 @@ export function nothingUnderWay(): UnderWay {
  * names that the targets say are past their own deadline. A slow target, a slow backend and a
  * ledger that says nothing do not hold up the pass: after a bounded wait its work goes on behind
  * it, and the next pass looks for names on time.
+ *
+ * @param ledgerIsKnown false until it is known whether this ledger is the one that went on: what is due
+ *   is ended all the same, but nothing is for not being in this catalogue, which may be a copy's.
  */
-export async function revokeDue(parts: BrokerParts, underWay: UnderWay): Promise<SweepPass> {
+export async function revokeDue(
+  parts: BrokerParts,
+  underWay: UnderWay,
+  ledgerIsKnown = true,
+): Promise<SweepPass> {
   const tally: Tally = { claimed: 0, died: 0, settling: 0, tasksTimedOut: 0, endedByName: 0 };
   await Promise.all([
     waitBounded(parts, 'ledger', PASS_WAIT_MS, askWhatIsDue(parts, underWay, tally)),
-    waitBounded(parts, 'beside', BESIDE_WAIT_MS, askBeside(parts, underWay, tally)),
+    waitBounded(parts, 'beside', BESIDE_WAIT_MS, askBeside(parts, underWay, tally, ledgerIsKnown)),
     waitBounded(parts, 'names', PASS_WAIT_MS, endOverdueNames(parts, underWay, tally)),
   ]);
   const { claimed, died } = tally;
@@ -78,7 +85,12 @@ async function askWhatIsDue(parts: BrokerParts, underWay: UnderWay, tally: Tally
 }
 
 /** All else that each pass asks: none of it may hold up what is due. */
-async function askBeside(parts: BrokerParts, underWay: UnderWay, tally: Tally): Promise<void> {
+async function askBeside(
+  parts: BrokerParts,
+  underWay: UnderWay,
+  tally: Tally,
+  ledgerIsKnown: boolean,
+): Promise<void> {
   const { catalogue, checked } = underWay;
   const ask = (question: Question, work: () => Promise<unknown>) =>
     askOnce(underWay.asking, question, work);
@@ -86,7 +98,7 @@ async function askBeside(parts: BrokerParts, underWay: UnderWay, tally: Tally): 
     ask('tasks', () => markTimedOutTasks(parts, tally)),
     ask('keys', () => parts.ledger.forgetKeys(KEYS_PER_PASS)),
     ask('stops', () => keepStops(parts)),
-    ask('catalogue', () => keepCatalogue(parts, catalogue)),
+    ...(ledgerIsKnown ? [ask('catalogue', () => keepCatalogue(parts, catalogue))] : []),
     ask('checks', () => keepChecking(parts, checked)),
   ]);
   complain(parts, sides);

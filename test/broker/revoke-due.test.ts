@@ -72,3 +72,29 @@ describe('a question that the ledger does not answer', () => {
     expect(performance.now() - begun).toBeLessThan(1000);
   });
 });
+
+describe('a ledger that is not known yet to be the one that went on', () => {
+  test('ends what is due, and nothing for want of an entry in this catalogue', async () => {
+    const asked: string[] = [];
+    const { world, parts } = noting(asked);
+    const lease = await world.lease('legacy');
+    world.pass(301);
+    await revokeDue(parts, nothingUnderWay(), false);
+    expect(world.now(lease)?.state).not.toBe('active');
+    expect(asked).not.toContain('noteCatalogue');
+    await revokeDue(parts, nothingUnderWay(), true);
+    expect(asked).toContain('noteCatalogue');
+  });
+});
+
+/** Parts whose ledger notes what it is asked. */
+function noting(asked: string[]) {
+  const world = modelParts();
+  const ledger = new Proxy(world.parts.ledger, {
+    get: (target, name, receiver) => {
+      asked.push(String(name));
+      return Reflect.get(target, name, receiver) as unknown;
+    },
+  });
+  return { world, parts: { ...world.parts, backlog: createBacklog(), ledger } };
+}
