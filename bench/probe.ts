@@ -11,12 +11,17 @@ export type Probed = {
   readonly refused: Readonly<Record<string, number>>;
   /** The slowest of these answers, in milliseconds. */
   readonly slowestRefusal: number;
+  /** Of those granted, the slowest: seconds after the first question, and milliseconds. */
+  readonly slowest: readonly { readonly at: number; readonly ms: number }[];
 };
 
 export type Probe = {
   /** Asks until this is over. */
   until(over: Promise<unknown>): Promise<Probed>;
 };
+
+/** So many are told one by one, since when they came says what they met. */
+const SLOWEST_SHOWN = 8;
 
 /** Milliseconds between two exchanges, of which one is under way at a time. */
 const PAUSE_MS = 20;
@@ -32,14 +37,18 @@ export async function startProbe(world: World, broker: string): Promise<Probe> {
       const stop = () => (going = false);
       over.then(stop, stop);
       const granted: number[] = [];
+      const each: { at: number; ms: number }[] = [];
+      const first = performance.now();
       const refused: Record<string, number> = {};
       let slowestRefusal = 0;
       for (let nth = 0; going; nth++) {
         const started = performance.now();
         const answer = await agent.attempt(`probe-${begun}-${nth}`, LIFE_SECONDS);
         const ms = performance.now() - started;
-        if (answer === 'granted') granted.push(ms);
-        else {
+        if (answer === 'granted') {
+          granted.push(ms);
+          each.push({ at: (started - first) / 1000, ms });
+        } else {
           refused[answer] = (refused[answer] ?? 0) + 1;
           slowestRefusal = Math.max(slowestRefusal, ms);
         }
@@ -49,7 +58,11 @@ export async function startProbe(world: World, broker: string): Promise<Probe> {
       granted.sort((a, b) => a - b);
       const at = (share: number) =>
         granted[Math.min(granted.length - 1, Math.floor(granted.length * share))] ?? NaN;
-      return { granted: granted.length, p50: at(0.5), p99: at(0.99), refused, slowestRefusal };
+      const slowest = each.sort((a, b) => b.ms - a.ms).slice(0, SLOWEST_SHOWN);
+      return {
+        ...{ granted: granted.length, p50: at(0.5), p99: at(0.99) },
+        ...{ refused, slowestRefusal, slowest },
+      };
     },
   };
 }

@@ -342,6 +342,8 @@ function printStorm(figures: StormFigures): void {
         `granted ${seen.granted}, refused ${JSON.stringify(seen.refused)}, ` +
         `slowest refusal ${seen.slowestRefusal.toFixed(1)} ms`,
     );
+    const slowest = seen.slowest.map(({ at, ms }) => `${ms.toFixed(0)} ms at ${at.toFixed(1)} s`);
+    console.log(`                     slowest: ${slowest.join(', ')}`);
   }
 }
 
