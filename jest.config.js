@@ -12,6 +12,7 @@ export default {
       },
     ],
   },
+  testSequencer: '<rootDir>/test/longest-first.mjs',
   // Most of them wait for servers and deadlines: more than two cores' worth.
   maxWorkers: 3,
   testTimeout: 30_000,
