@@ -25,7 +25,7 @@ export function registerDemo(program: Command): void {
   program
     .command('demo')
     .description('see it work: FOR TRYING OUT ONLY')
-    .option('--folder <folder>', 'keeps the servers’ data', '.mayfly/demo')
+    .option('--folder <folder>', 'keeps the servers’ data; delete it to begin anew', '.mayfly/demo')
     .option('--once', 'tell the story and end')
     .addHelpText('after', HELP)
     .action((options: Options) => demo(options));
@@ -39,7 +39,8 @@ async function demo(options: Options): Promise<void> {
   try {
     const story = tell(world, hush.signal).then(
       (failed) => (failed === 0 ? undefined : `${failed} claims did not hold`),
-      (thrown: unknown) => `the story broke off: ${messageOf(thrown)}`,
+      (thrown: unknown) =>
+        `the story broke off: ${messageOf(thrown)}. What earlier starts left is kept in ${options.folder}: name another folder with --folder, or delete this one.`,
     );
     const problem = await Promise.race([story, interrupted.then(() => 'it was interrupted')]);
     if (problem !== undefined) throw new CommandFailure(EXIT.failed, problem);

@@ -105,6 +105,6 @@ function unreachable({ origin }: URL, thrown: unknown): string {
 function refusal(status: number, body: unknown): string {
   const problem = (body ?? {}) as { detail?: unknown; title?: unknown; field?: unknown };
   const words = [problem.detail, problem.title].find((text) => typeof text === 'string');
-  const said = typeof problem.field === 'string' ? `${problem.field} ${words ?? ''}` : words;
+  const said = typeof problem.field === 'string' ? `${problem.field}: ${words ?? ''}` : words;
   return `The broker refused (${status})${said === undefined ? '' : `: ${said}`}`;
 }

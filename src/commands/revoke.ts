@@ -61,7 +61,7 @@ const Done = z.looseObject({
 });
 
 const NOTHING_MATCHED =
-  'No live lease matches. Was everything spelt as `mayfly leases` shows it? Nothing had to be ended.';
+  'No live lease matches. Is everything spelt as `mayfly leases` shows it? There is nothing to end.';
 
 async function revoke(options: Options): Promise<void> {
   const { agent, instance, taskType: task_type, workflow, scope, issuer } = options;
@@ -75,8 +75,8 @@ async function revoke(options: Options): Promise<void> {
   });
   const { leases } = Done.parse(answer);
   if (options.json) print(JSON.stringify(answer, null, 2));
-  else if (options.dryRun) print(`${leases.matching} lease(s) would be ended.`);
   else if (leases.matching === 0 && leases.dying === 0) print(NOTHING_MATCHED);
+  else if (options.dryRun) print(`${leases.matching} lease(s) would be ended.`);
   else print(`Leases: ${leases.fenced} fenced, ${leases.dead} dead, ${leases.dying} not dead yet.`);
   if (!options.dryRun && leases.dying + leases.under_way > 0) {
     throw new CommandFailure(
