@@ -1,6 +1,7 @@
 import type { Death } from '../ledger/ledger.ts';
 import type { Lease } from '../ledger/lease.ts';
 import { commitEndings } from './commit-endings.ts';
+import { grouped } from './grouped.ts';
 import type { BrokerParts } from './parts.ts';
 import { endAtBackend, UNKNOWN_TO_BACKEND } from './settle-leases.ts';
 
@@ -30,11 +31,14 @@ export async function endByBackend(
     targetOid: null,
   }));
   const died = await commitEndings(parts, 'us', deaths, late);
-  const settled = await parts.ledger.recordSettled(
-    died.map((lease) => lease.id),
-    'revoked at the backend',
-  );
-  parts.metrics.settled(settled.length);
+  const notes = new Map(outcome.done.map(({ lease, note }) => [lease.id, note]));
+  for (const [note, group] of grouped(died, ({ id }) => notes.get(id) ?? UNKNOWN_TO_BACKEND)) {
+    const settled = await parts.ledger.recordSettled(
+      group.map(({ id }) => id),
+      note,
+    );
+    parts.metrics.settled(settled.length);
+  }
   return died;
 }
 

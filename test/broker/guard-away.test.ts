@@ -120,6 +120,8 @@ describe('a lease without a guard that OpenBao does not know', () => {
       revocabilityReason: expect.stringContaining('nobody saw it end'),
       evidence: { asked: 'sys/leases/lookup' },
     });
+    const settledBy = await world.parts.ledger.events({ leaseId: lost.id });
+    expect(JSON.stringify(settledBy)).not.toContain('revoked at the backend');
     // Its answer to an earlier attempt may have been lost.
     expect(world.now(askedBefore)).toMatchObject({
       revocability: 'revocable',
