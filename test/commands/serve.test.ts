@@ -225,7 +225,7 @@ describe('beside a broker', () => {
     const programs = await runMayfly(['leases', '--json', '--agent', 'report-writer', ...who]);
     expect(JSON.parse(programs.out)).toEqual({ leases: [], cursor: null });
     const wrong = await runMayfly(['leases', '--state', 'foo', ...who]);
-    expect([wrong.code, wrong.err]).toEqual([2, expect.stringMatching(/state must be "all", or/)]);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringMatching(/state: must be "all", or/)]);
     // An agent is no operator.
     await writeFile(tokenFile, (await world.workloadToken('report-writer')).reveal());
     const agent = await runMayfly(['leases', ...who]);
