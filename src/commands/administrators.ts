@@ -1,10 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Catalogue } from '../catalogue/catalogue.ts';
-import { loadCatalogue } from '../catalogue/load.ts';
 import type { Administrators } from '../compose-backend.ts';
 import { SecretText } from '../foundation/secret-text.ts';
-import { logInWithPassword } from '../mint/provision/userpass-login.ts';
 import { environment } from '../settings/environment.ts';
 import { loadAdministrationSettings } from '../settings/load-settings.ts';
 import type { AdministrationSettings } from '../settings/load-settings.ts';
@@ -97,6 +95,7 @@ function readSettings(options: AdministratorOptions): AdministrationSettings {
 }
 
 async function readCatalogue(settings: AdministrationSettings): Promise<Catalogue> {
+  const { loadCatalogue } = await import('../catalogue/load.ts');
   const { configFolder: folder, addresses } = settings;
   const resolve = (name: string) => addresses.get(name);
   const loaded = await loadCatalogue({
@@ -119,6 +118,7 @@ async function openBaoToken(
     );
   }
   const [user, file] = pair(openbaoUserpass);
+  const { logInWithPassword } = await import('../mint/provision/userpass-login.ts');
   const token = await logInWithPassword(backend, user, await secretIn(file));
   if (token.ok) return token.value;
   throw new CommandFailure(

@@ -2,12 +2,8 @@ import { posix } from 'node:path';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Catalogue, CatalogueProblem } from '../catalogue/catalogue.ts';
-import { writeSchemaFiles } from '../catalogue/json-schema.ts';
-import { loadCatalogue } from '../catalogue/load.ts';
 import type { ResolveSetting } from '../catalogue/setting-references.ts';
 import { inReadingOrder } from '../catalogue/problem.ts';
-import { compilePolicies } from '../policy/compile.ts';
-import { knownNames } from '../policy/known-names.ts';
 import { EXIT } from './exit-code.ts';
 import type { ExitCode } from './exit-code.ts';
 import { UNKNOWN_PUBLIC_URL } from './settings-problems.ts';
@@ -49,7 +45,10 @@ type Findings = {
  */
 export async function runCheck(args: CheckArguments, io: CheckIo): Promise<ExitCode> {
   const findings = await find(args, io);
-  if (args.writeSchemas && !isNoFolder(findings)) await writeSchemaFiles(args.config);
+  if (args.writeSchemas && !isNoFolder(findings)) {
+    const { writeSchemaFiles } = await import('../catalogue/json-schema.ts');
+    await writeSchemaFiles(args.config);
+  }
   const lines = args.json ? [asJson(findings)] : asText(args, findings).map(visible);
   lines.forEach((line) => io.print(line));
   if (findings.problems.length === 0) return EXIT.ok;
@@ -62,6 +61,10 @@ function isNoFolder({ problems }: Findings): boolean {
 }
 
 async function find(args: CheckArguments, io: CheckIo): Promise<Findings> {
+  // Other commands of this program do not wait for Cedar to load.
+  const { loadCatalogue } = await import('../catalogue/load.ts');
+  const { compilePolicies } = await import('../policy/compile.ts');
+  const { knownNames } = await import('../policy/known-names.ts');
   const loaded = await loadCatalogue({
     folder: args.config,
     settings: {

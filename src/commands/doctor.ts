@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { diagnoseBackend } from '../broker/diagnose-backend.ts';
 import type { Diagnosed } from '../broker/diagnosed.ts';
 import { createLog } from '../foundation/log.ts';
 import {
@@ -39,6 +38,7 @@ export function registerDoctor(program: Command): void {
 async function doctor(options: Options): Promise<void> {
   const { catalogue, admins } = await readAdministration(options);
   const { openDiagnosis } = await import('../compose-diagnosis.ts');
+  const { diagnoseBackend } = await import('../broker/diagnose-backend.ts');
   const { secretsDir } = options;
   const secrets = await secretFolder(secretsDir);
   const findings = await reaching(async () => {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import pg from 'pg';
+import type pg from 'pg';
 import { SecretText } from '../foundation/secret-text.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 import { print, table } from './print.ts';
@@ -87,7 +87,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 type Row = Readonly<Record<string, unknown>>;
 
 async function ask(credential: SecretText, sql: string): Promise<readonly Row[]> {
-  const client = new pg.Client({
+  const { Client, DatabaseError } = (await import('pg')).default;
+  const client = new Client({
     connectionString: credential.reveal(),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'mayfly query',
@@ -101,16 +102,16 @@ async function ask(credential: SecretText, sql: string): Promise<readonly Row[]>
     if (Array.isArray(answer)) throw new CommandFailure(EXIT.usage, 'Give one statement.');
     return answer.rows;
   } catch (thrown) {
-    throw thrown instanceof CommandFailure ? thrown : asFailure(thrown);
+    if (thrown instanceof CommandFailure) throw thrown;
+    throw asFailure(thrown, thrown instanceof DatabaseError);
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
 /** Postgres names the role and the reason in its messages, never the password. */
-function asFailure(thrown: unknown): CommandFailure {
+function asFailure(thrown: unknown, fromServer: boolean): CommandFailure {
   const said = thrown instanceof Error ? thrown.message : 'unknown error';
-  const fromServer = thrown instanceof pg.DatabaseError;
   return new CommandFailure(
     fromServer ? EXIT.failed : EXIT.unreachable,
     fromServer ? `The server refused: ${said}.` : `The server cannot be reached: ${said}.`,
