@@ -258,7 +258,7 @@ describe('what the name says', () => {
   });
 
   test('names past their deadline are found at the target alone', async () => {
-    const soon = await mint(world, 'orders_read', newName(1));
+    const soon = await mint(world, 'orders_read', newName(3));
     const later = await mint(world);
     const foreign = soon.name.replace('te5t', 'p2od');
     await world.root.query(`create role "${foreign}" login`);
@@ -280,7 +280,7 @@ describe('what the name says', () => {
   });
 
   test('names past their deadline are found through the routines of an older schema too', async () => {
-    const { name } = await mint(world, 'orders_read', newName(1));
+    const { name } = await mint(world, 'orders_read', newName(3));
     const rename = (from: string, to: string) =>
       world.root.query(`alter function mayfly_te5t.${from}(integer) rename to ${to}`);
     await rename('overdue', 'overdue_away');
@@ -297,7 +297,7 @@ describe('what the name says', () => {
   });
 
   test('a disabled role that is left over is overdue only while it has a session', async () => {
-    const { name, password } = await mint(world, 'orders_read', newName(2));
+    const { name, password } = await mint(world, 'orders_read', newName(4));
     const session = await world.connect(name, password);
     await world.root.query(`alter role "${name}" nologin`);
     while ((await world.access.guard.overdue(10)).length === 0) await systemClock.sleep(50);
