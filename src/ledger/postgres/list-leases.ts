@@ -16,8 +16,12 @@ export async function listLeases(
   limit: number,
   cursor: string | null,
 ): Promise<Page<Lease>> {
-  if (filter.taskId !== undefined && !isUuid(filter.taskId)) return { items: [], cursor: null };
+  const { taskId } = filter;
+  if (taskId !== undefined && !isUuid(taskId)) return { items: [], cursor: null };
   const rows = await filtered(ledger, filter)
+    .$if(taskId !== undefined, (query) =>
+      query.where(withinTask(taskId ?? '')).orderBy('task_id', 'desc'),
+    )
     .$if(cursor !== null, (query) => query.where('id', '<', decodeCursor(cursor ?? '')))
     .orderBy('id', 'desc')
     .limit(limit + 1)
@@ -28,12 +32,11 @@ export async function listLeases(
 }
 
 function filtered(ledger: LedgerDatabase, filter: LeaseFilter) {
-  const { states, agentId, scope, taskId, owner, expiresBefore, credentialSha256 } = filter;
+  const { states, agentId, scope, owner, expiresBefore, credentialSha256 } = filter;
   let query = ledger.db.selectFrom('mayfly.lease').select(LEASE_COLUMNS);
   if (states) query = query.where(stateIn(states));
   if (agentId !== undefined) query = query.where('agent_id', '=', agentId);
   if (scope !== undefined) query = query.where('scope', '=', scope);
-  if (taskId !== undefined) query = query.where('task_id', '=', taskId);
   if (owner !== undefined) query = query.where('owner', '=', owner);
   if (expiresBefore) query = query.where('deadline', '<', expiresBefore);
   if (credentialSha256) query = query.where('credential_sha256', '=', credentialSha256);
@@ -45,6 +48,18 @@ function filtered(ledger: LedgerDatabase, filter: LeaseFilter) {
   if (filter.unsettled) query = query.where(stateIn(['revoked']));
   if (filter.residue) query = query.where('residue', 'is not', null);
   return query;
+}
+
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
+/**
+ * As a range of the index on (task_id, id). With `task_id = ...` the planner may walk back over the
+ * newest leases of everybody until it has met enough of this task (docs/decisions, 0128).
+ */
+function withinTask(taskId: string): RawBuilder<boolean> {
+  return sql<boolean>`(task_id, id) >= (${taskId}::uuid, ${FIRST_ID}::uuid)
+    and (task_id, id) <= (${taskId}::uuid, ${LAST_ID}::uuid)`;
 }
 
 /** States are written out, not sent as parameters: so the index of just these states is found. */
