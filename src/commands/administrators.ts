@@ -30,14 +30,14 @@ export function withAdministratorOptions(command: Command): Command {
   return command
     .requiredOption(
       '--ledger-admin <file>',
-      "holds the ledger server's address with an administrator's login: postgresql://...",
+      "holds the ledger server's address with an administrator's login: postgresql://... (required)",
     )
     .option('--ledger-database <name>', "the ledger's own database", 'mayfly')
     .option('--openbao-token-file <file>', "holds an administrator's token of OpenBao")
     .option('--openbao-userpass <user=file>', 'log in to OpenBao; the file holds the password')
     .requiredOption(
       '--secrets-dir <folder>',
-      "where the broker's own secrets are kept, one file each, mode 0600",
+      "where the broker's own secrets are kept, one file each, mode 0600 (required)",
     )
     .option('--json', 'the result as JSON, for programs');
 }

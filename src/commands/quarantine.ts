@@ -36,7 +36,7 @@ export function registerQuarantine(program: Command): void {
     .command('quarantine')
     .description('stop an agent: nothing new for it, and all that it has is ended')
     .argument('<agent>', 'its id')
-    .requiredOption('--reason <text>', 'why; it is recorded')
+    .requiredOption('--reason <text>', 'why (required); it is recorded')
     .addOption(waitOption())
     .option('--json', 'the answer as JSON, for programs')
     .addHelpText('after', QUARANTINE_HELP)
@@ -51,7 +51,7 @@ export function registerRelease(program: Command): void {
     .command('release')
     .description('let a quarantined agent exchange again')
     .argument('<agent>', 'its id')
-    .requiredOption('--reason <text>', 'why; it is recorded')
+    .requiredOption('--reason <text>', 'why (required); it is recorded')
     .option('--json', 'the answer as JSON, for programs')
     .addHelpText('after', RELEASE_HELP)
     .action((agent: string, options: Options) => release(agent, options));

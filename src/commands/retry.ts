@@ -28,7 +28,7 @@ export function registerRetry(program: Command): void {
     .command('retry')
     .description('have an overdue lease tried now')
     .argument('<lease>', 'the id of the lease')
-    .requiredOption('--reason <text>', 'why; stands in the record')
+    .requiredOption('--reason <text>', 'why (required); it is recorded')
     .option('--json', 'the answer as JSON, for programs')
     .addHelpText('after', EXAMPLES)
     .action((lease: string, options: Options) => retry(lease, options));

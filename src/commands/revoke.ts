@@ -41,7 +41,7 @@ export function registerRevoke(program: Command): void {
     .option('--workflow <name>', 'of tasks of this workflow')
     .option('--scope <name>', 'of this scope')
     .option('--issuer <name>', 'got with tokens of this issuer')
-    .requiredOption('--reason <text>', 'why; it is recorded')
+    .requiredOption('--reason <text>', 'why (required); it is recorded')
     .option('--dry-run', 'only count')
     .addOption(waitOption())
     .option('--json', 'the answer as JSON, for programs')
