@@ -69,10 +69,19 @@ function decode(raw: string): string | undefined {
   }
 }
 
-/** The first of `names` that came more than once (RFC 6749 3.2). */
+/** What a parameter of OAuth may be called. A credential or token never looks like this. */
+const PARAMETER_NAME = /^[a-z][a-z_]{0,39}$/;
+
+/**
+ * The first of `names` that came more than once (RFC 6749 3.2). It is named where it looks like a
+ * name: a body may be a credential that somebody sent without `token=`, and answers are logged.
+ */
 export function duplicateOf(form: Form, names: readonly string[]): Failure | undefined {
   const twice = names.find((name) => (form.get(name)?.length ?? 0) > 1);
   if (twice === undefined) return undefined;
+  if (!PARAMETER_NAME.test(twice)) {
+    return failure('duplicate_parameter', 'something that is no name of a parameter came twice');
+  }
   return failure('duplicate_parameter', 'give this parameter once', { field: twice });
 }
 

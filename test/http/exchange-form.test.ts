@@ -226,6 +226,20 @@ describe('an exchange is refused before anybody is asked', () => {
     },
   );
 
+  test('a credential that was sent twice without a name is not repeated', async () => {
+    const { exchange } = await reading();
+    const credential = 'postgresql://m1-agent:pa55word@db.example/orders';
+    const response = await exchange([
+      ...Object.entries(FORM),
+      [credential, 'x'],
+      [credential, 'y'],
+    ]);
+    expect(response.status).toBe(400);
+    const text = await response.text();
+    expect(text).toContain('duplicate_parameter');
+    expect(text).not.toContain('pa55word');
+  });
+
   test.each([
     ['JSON', { 'Content-Type': 'application/json' }, JSON.stringify(FORM)],
     ['multipart', { 'Content-Type': 'multipart/form-data; boundary=x' }, '--x--'],
