@@ -35,7 +35,7 @@ export type AuthenticatorOptions = {
   readonly log?: Log;
 };
 
-/** One fetch; a caller waits for it, so it is short. */
+/** One reading, discovery and keys together; a caller may wait for it, so it is short. */
 const FETCH_TIMEOUT_MS = 5_000;
 
 /** Bytes of a key set: 200 keys with certificates fit, a flood does not. */

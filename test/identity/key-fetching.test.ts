@@ -197,6 +197,15 @@ describe('discovery', () => {
     expect(problems).toEqual([problem]);
   });
 
+  test('shares one time-out with the fetch of the keys', async () => {
+    const slowly = (body: object) => (_: unknown, r: Reply) =>
+      void setTimeout(() => r.end(JSON.stringify(body)), 0.7 * TIMEOUT_MS);
+    server.answer(path, slowly({ issuer: server.url, jwks_uri: `${server.url}/jwks` }));
+    server.answer('/jwks', slowly({ keys: [first.jwk] }));
+    expect(await outcome(keySet(discovered()))).toBe('issuer_keys_unavailable');
+    expect(problems).toEqual([TIMED_OUT]);
+  });
+
   test("an issuer's own slash at its end must be repeated to the character", async () => {
     server.answer(path, { issuer: server.url, jwks_uri: `${server.url}/jwks` });
     const slashed = oidc({ issuer: `${server.url}/`, keys: { discovery: true } });
@@ -312,6 +321,24 @@ describe('rotation and age', () => {
     server.answer('/jwks', { keys: [first.jwk] });
     clock.advance(3_000);
     expect(await outcome(keys)).toBe('found');
+  });
+
+  test('a server that went silent costs the tokens of known keys one time-out, not one each', async () => {
+    server.answer('/jwks', { keys: [first.jwk] });
+    const keys = keySet(byUrl(`${server.url}/jwks`));
+    await outcome(keys);
+    server.answer('/jwks', () => clock.advance(5_000));
+    clock.advance(400_000);
+    expect(await outcome(keys)).toBe('found');
+    expect(problems).toEqual([TIMED_OUT]);
+    expect(await outcome(keys)).toBe('found');
+    expect(server.asked).toHaveLength(2);
+    clock.advance(3_000);
+    expect(await outcome(keys)).toBe('found');
+    expect(problems).toHaveLength(1);
+    expect(await outcome(keys, 'second')).toBe('issuer_keys_unavailable');
+    expect(problems).toEqual([TIMED_OUT, TIMED_OUT]);
+    expect(server.asked).toHaveLength(3);
   });
 
   test('an emptied set refuses every token', async () => {

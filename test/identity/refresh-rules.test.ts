@@ -9,7 +9,7 @@ function need(changes: Partial<KeySetAge>): string {
     {
       nowMs: 0,
       loadedAtMs: 0,
-      attemptedAtMs: 0,
+      attemptEndedAtMs: 0,
       attemptFailed: false,
       kidKnown: true,
       missedAtMs: undefined,
@@ -21,7 +21,9 @@ function need(changes: Partial<KeySetAge>): string {
 
 describe('reading keys again', () => {
   test('the first token waits for the first reading', () => {
-    expect(need({ loadedAtMs: undefined, attemptedAtMs: undefined, kidKnown: false })).toBe('wait');
+    expect(need({ loadedAtMs: undefined, attemptEndedAtMs: undefined, kidKnown: false })).toBe(
+      'wait',
+    );
   });
 
   test.each([
@@ -46,17 +48,28 @@ describe('reading keys again', () => {
   });
 
   test('after a failure nothing is read for the pause, whatever asks for it', () => {
-    const failed = { attemptFailed: true, attemptedAtMs: 200 };
+    const failed = { attemptFailed: true, attemptEndedAtMs: 200 };
     expect(need({ ...failed, nowMs: 204 })).toBe('none');
     expect(need({ ...failed, nowMs: 204, kidKnown: false })).toBe('none');
     expect(need({ ...failed, nowMs: 204, loadedAtMs: undefined })).toBe('none');
-    expect(need({ ...failed, nowMs: 205 })).toBe('wait');
+    expect(need({ ...failed, nowMs: 205, kidKnown: false })).toBe('wait');
+  });
+
+  test.each([
+    ['a failure just now', { nowMs: 205, attemptEndedAtMs: 200 }, 'background'],
+    ['a failure of not so long ago', { nowMs: 299, attemptEndedAtMs: 200 }, 'background'],
+    ['a failure that says nothing of now', { nowMs: 300, attemptEndedAtMs: 200 }, 'wait'],
+    ['the last moment of trust', { nowMs: 999, attemptEndedAtMs: 990 }, 'background'],
+    ['keys that are not trusted', { nowMs: 1000, attemptEndedAtMs: 990 }, 'wait'],
+    ['no keys', { nowMs: 205, attemptEndedAtMs: 200, loadedAtMs: undefined }, 'wait'],
+  ])('after %s a known key that is too old: %s', (_what, changes, expected) => {
+    expect(need({ ...changes, attemptFailed: true })).toBe(expected);
   });
 
   test('old keys are trusted up to the bound and not beyond', () => {
     const age = {
       loadedAtMs: 0,
-      attemptedAtMs: 0,
+      attemptEndedAtMs: 0,
       attemptFailed: true,
       kidKnown: true,
       missedAtMs: undefined,

@@ -5,14 +5,22 @@ import { isLoopback } from '../../catalogue/loopback.ts';
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 
+/** The time for one reading of an issuer's keys, whatever it fetches. */
+export type Deadline = { readonly timeoutMs: number; readonly signal: AbortSignal };
+
 export type FetchOptions = {
-  /** Milliseconds for the whole exchange, from connecting to the last byte. */
-  readonly timeoutMs: number;
+  /** Bounds the whole exchange, from connecting to the last byte. */
+  readonly deadline: Deadline;
   /** Bytes of the body. */
   readonly maxBytes: number;
   /** Certificates (PEM) to trust instead of the system's. */
   readonly ca?: Buffer;
 };
+
+/** A deadline `timeoutMs` milliseconds from now. */
+export function deadlineIn(timeoutMs: number): Deadline {
+  return { timeoutMs, signal: AbortSignal.timeout(timeoutMs) };
+}
 
 /**
  * Parses an address that keys may be fetched from: https, or plain http on loopback, where nobody
@@ -62,7 +70,7 @@ function send(url: URL, options: FetchOptions): ClientRequest {
   const common = {
     method: 'GET',
     headers: { accept: 'application/json', 'accept-encoding': 'identity' },
-    signal: AbortSignal.timeout(options.timeoutMs),
+    signal: options.deadline.signal,
     agent: false,
   } as const;
   if (url.protocol === 'http:') return requestHttp(url, common);
@@ -95,7 +103,7 @@ async function readBody(
 function problemOf(error: unknown, options: FetchOptions): string {
   const { name, code } = error as NodeJS.ErrnoException;
   if (name === 'AbortError' || name === 'TimeoutError') {
-    return `it took longer than ${options.timeoutMs} ms`;
+    return `it took longer than ${options.deadline.timeoutMs} ms`;
   }
   return `it cannot be fetched (${code ?? name})`;
 }

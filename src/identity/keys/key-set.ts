@@ -45,7 +45,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
   const imported = new Map<string, Promise<CryptoKey | undefined>>();
   let held: LoadedKeys | undefined;
   let loadedAtMs: number | undefined;
-  let attemptedAtMs: number | undefined;
+  let attemptEndedAtMs: number | undefined;
   let attemptFailed = false;
   let reading: Promise<void> | undefined;
 
@@ -54,8 +54,8 @@ export function createKeySet(options: KeySetOptions): KeySet {
 
   async function readOnce(): Promise<void> {
     const startedAtMs = clock.monotonicMs();
-    attemptedAtMs = startedAtMs;
     const loaded = await source.load(held?.version);
+    attemptEndedAtMs = clock.monotonicMs();
     const problem = loaded.ok ? refuseOlder(loaded.value, held) : loaded.failure;
     attemptFailed = problem !== undefined;
     if (!loaded.ok || problem !== undefined) {
@@ -75,7 +75,7 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return {
       nowMs,
       loadedAtMs,
-      attemptedAtMs,
+      attemptEndedAtMs,
       attemptFailed,
       kidKnown,
       missedAtMs: misses.get(kid),

@@ -5,8 +5,8 @@ import { isLoopback } from '../../catalogue/loopback.ts';
 import { fail, succeed } from '../../foundation/result.ts';
 import type { Result } from '../../foundation/result.ts';
 import { parseStrictObject } from '../../foundation/strict-json.ts';
-import { fetchDocument, parseKeyUrl } from './fetch-document.ts';
-import type { FetchOptions } from './fetch-document.ts';
+import { deadlineIn, fetchDocument, parseKeyUrl } from './fetch-document.ts';
+import type { Deadline, FetchOptions } from './fetch-document.ts';
 import { parseKeyDocument } from './key-document.ts';
 import type { KeyDocument } from './key-document.ts';
 import type { KeyFormat } from './public-key.ts';
@@ -23,7 +23,7 @@ export type KeySource = {
 };
 
 export type KeySourceLimits = {
-  /** Milliseconds for one fetch. */
+  /** Milliseconds for all that one reading fetches. */
   readonly timeoutMs: number;
   /** Bytes of a key set, bundle or discovery document. */
   readonly maxBytes: number;
@@ -36,36 +36,39 @@ export function keySourceOf(issuer: Issuer, limits: KeySourceLimits): KeySource 
   const { keys } = issuer;
   if ('jwks_file' in keys) return fileSource(keys.jwks_file, 'jwks', limits);
   if ('bundle_file' in keys) return fileSource(keys.bundle_file, 'spiffe', limits);
-  const get = fetcher(issuer.ca_file, limits);
-  if ('jwks_url' in keys) return urlSource('jwks', () => succeedAsync(keys.jwks_url), get);
-  if ('bundle_url' in keys) return urlSource('spiffe', () => succeedAsync(keys.bundle_url), get);
-  return urlSource('jwks', () => discoverKeyUrl(issuer, get), get);
+  const getting = () => fetcher(issuer.ca_file, limits, deadlineIn(limits.timeoutMs));
+  if ('jwks_url' in keys) return urlSource('jwks', () => succeedAsync(keys.jwks_url), getting);
+  if ('bundle_url' in keys)
+    return urlSource('spiffe', () => succeedAsync(keys.bundle_url), getting);
+  return urlSource('jwks', (get) => discoverKeyUrl(issuer, get), getting);
 }
 
 type Get = (address: string) => Promise<Result<Buffer, string>>;
 
 /** Reads the CA file anew for each fetch, so that a rotated authority needs no restart. */
-function fetcher(caFile: string | undefined, limits: KeySourceLimits): Get {
+function fetcher(caFile: string | undefined, limits: KeySourceLimits, deadline: Deadline): Get {
   return async (address) => {
     const url = parseKeyUrl(address);
     if (!url.ok) return url;
-    const options: FetchOptions = { timeoutMs: limits.timeoutMs, maxBytes: limits.maxBytes };
+    const options: FetchOptions = { deadline, maxBytes: limits.maxBytes };
     if (caFile === undefined) return fetchDocument(url.value, options);
     const ca = await readBounded(resolve(limits.baseFolder, caFile), limits.maxBytes);
     return ca.ok ? fetchDocument(url.value, { ...options, ca: ca.value }) : ca;
   };
 }
 
+/** `getting` begins the deadline of one reading, which discovery and keys share. */
 function urlSource(
   format: KeyFormat,
-  address: () => Promise<Result<string, string>>,
-  get: Get,
+  address: (get: Get) => Promise<Result<string, string>>,
+  getting: () => Get,
 ): KeySource {
   return {
     kind: 'url',
     format,
     load: async () => {
-      const found = await address();
+      const get = getting();
+      const found = await address(get);
       if (!found.ok) return found;
       const body = await get(found.value);
       return body.ok ? readDocument(body.value, format) : body;

@@ -6,7 +6,7 @@ export type RefreshTimes = {
   readonly staleMs: number;
   /** Between two readings that unknown keys ask for: bounds what strangers can make us fetch. */
   readonly coolDownMs: number;
-  /** Between two readings after one that failed. */
+  /** From the end of a reading that failed to the next one. */
   readonly retryMs: number;
   /** For so long a key that was looked for in vain asks for no reading. */
   readonly missMs: number;
@@ -16,7 +16,8 @@ export type RefreshTimes = {
 export type KeySetAge = {
   readonly nowMs: number;
   readonly loadedAtMs: number | undefined;
-  readonly attemptedAtMs: number | undefined;
+  /** When the last reading ended, well or not: one that is never answered ends by its time-out. */
+  readonly attemptEndedAtMs: number | undefined;
   readonly attemptFailed: boolean;
   readonly kidKnown: boolean;
   /** When this kid was last looked for in vain. */
@@ -26,12 +27,20 @@ export type KeySetAge = {
 /** Share of the maximum age after which keys are read again in the background. */
 const BACKGROUND_SHARE = 0.8;
 
-/** Whether to read the keys again now, and whether the token at hand waits for it. */
+/**
+ * Whether to read the keys again now, and whether the token at hand waits for it. After a failure a
+ * key that is held and still trusted does not wait: a provider that never answers would cost each of
+ * its tokens a time-out. A failure older than `maxAgeMs` says nothing of now, and a key that was
+ * withdrawn since must not verify for want of a look.
+ */
 export function refreshNeed(age: KeySetAge, times: RefreshTimes): 'none' | 'background' | 'wait' {
-  const sinceAttempt = elapsed(age.nowMs, age.attemptedAtMs);
+  const sinceAttempt = elapsed(age.nowMs, age.attemptEndedAtMs);
   if (age.attemptFailed && sinceAttempt < times.retryMs) return 'none';
   const sinceLoad = elapsed(age.nowMs, age.loadedAtMs);
-  if (sinceLoad >= times.maxAgeMs) return 'wait';
+  if (sinceLoad >= times.maxAgeMs) {
+    const failedLately = age.attemptFailed && sinceAttempt < times.maxAgeMs;
+    return failedLately && age.kidKnown && stillTrusted(age, times) ? 'background' : 'wait';
+  }
   if (!age.kidKnown) {
     const missedLately = elapsed(age.nowMs, age.missedAtMs) < times.missMs;
     return missedLately || sinceAttempt < times.coolDownMs ? 'none' : 'wait';
