@@ -64,7 +64,8 @@ type Compiled = { readonly catalogue: Catalogue; readonly issuers: readonly Trus
 
 /**
  * Answers who is asking, by the catalogue in force at each call. Key sets outlive reloads of the
- * catalogue as long as the definition of their issuer stays the same.
+ * catalogue as long as the definition of their issuer stays the same; only what a bundle's sequence
+ * must be is forgotten, since a reload is an operator's act.
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const { catalogue: source, clock, log } = options;
@@ -74,6 +75,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   function inForce(): Compiled {
     const catalogue = source.current();
     if (compiled?.catalogue === catalogue) return compiled;
+    for (const keys of keySets.values()) keys.forgetSequence();
     const definitions = [...catalogue.issuers.values()];
     const kept = new Map<string, KeySet>();
     const issuers = definitions.map((definition) => {

@@ -409,6 +409,31 @@ describe('a new catalogue', () => {
     expect(await asAgent(await good())).toBe('unknown_issuer');
   });
 
+  test('with the same issuers takes the next bundle whatever its sequence', async () => {
+    const write = (signer: SigningKey, sequence: number) => {
+      const keys = [{ ...signer.jwk, use: 'jwt-svid' }];
+      writeFileSync(
+        join(folder, 'restored.json'),
+        JSON.stringify({ keys, spiffe_sequence: sequence }),
+      );
+    };
+    const reloaded = () =>
+      catalogueOf(
+        [spiffe({ keys: { bundle_file: 'restored.json' } })],
+        [agent('one', { issuer: 'spire' })],
+      );
+    const token = await sign(key, goodClaims('x', { iss: undefined }));
+    catalogue = reloaded();
+    write(otherKey, 9e15);
+    expect(await asAgent(token)).toBe('subject_token_signature');
+    write(key, 7);
+    clock.advance(1_000);
+    expect(await asAgent(token)).toBe('subject_token_signature');
+    catalogue = reloaded();
+    clock.advance(1_000);
+    expect(await asAgent(token)).toBe('one');
+  });
+
   test('that moves the keys of an issuer leaves the old ones behind', async () => {
     expect(await asAgent(await good())).toBe('invoice-reconciler');
     const moved = oidc({ issuer: iss(), keys: { jwks_url: `${otherIss()}/jwks` } });

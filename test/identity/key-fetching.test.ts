@@ -410,7 +410,12 @@ describe('files', () => {
     expect(problems).toEqual(['it is not a JSON object without repeated members']);
   });
 
-  test('a bundle whose sequence went backwards is not taken, however often it is seen', async () => {
+  const lower = (sequence: number, held: number) =>
+    expect.stringMatching(
+      `^its spiffe_sequence ${sequence} is below ${held}, .* send the broker SIGHUP`,
+    );
+
+  test('a bundle whose sequence went backwards is not taken while the held keys are trusted', async () => {
     writeFileSync(path(), bundle(second, 8));
     const keys = keySet(spiffe(), { ...times, staleMs: 5_000 });
     await outcome(keys, 'second');
@@ -419,12 +424,39 @@ describe('files', () => {
       clock.advance(1_000);
       expect(await outcome(keys, 'second')).toBe('found');
     }
-    expect(problems).toEqual(Array(4).fill('its spiffe_sequence went backwards'));
+    expect(problems).toEqual(Array(4).fill(lower(7, 8)));
     clock.advance(1_000);
-    expect(await outcome(keys, 'second')).toBe('issuer_keys_unavailable');
-    writeFileSync(path(), bundle(first, 9));
+    expect(await outcome(keys, 'second')).toBe('subject_token_key_unknown');
+    expect(await outcome(keys, 'first')).toBe('found');
+  });
+
+  test('the bundle after a sequence was forgotten is taken, whatever its own', async () => {
+    writeFileSync(path(), bundle(second, 9e15));
+    const keys = keySet(spiffe(), times);
+    await outcome(keys, 'second');
+    writeFileSync(path(), bundle(first, 7));
+    clock.advance(1_000);
+    expect(await outcome(keys, 'first')).toBe('issuer_keys_unavailable');
+    keys.forgetSequence();
     clock.advance(1_000);
     expect(await outcome(keys, 'first')).toBe('found');
+    writeFileSync(path(), bundle(second, 6));
+    clock.advance(1_000);
+    expect(await outcome(keys, 'first')).toBe('found');
+    expect(problems).toEqual([lower(7, 9e15), lower(6, 7)]);
+  });
+
+  test('a sequence that was forgotten counts again once the file was seen unchanged', async () => {
+    writeFileSync(path(), bundle(second, 8));
+    const keys = keySet(spiffe(), times);
+    await outcome(keys, 'second');
+    keys.forgetSequence();
+    clock.advance(1_000);
+    await outcome(keys, 'second');
+    writeFileSync(path(), bundle(first, 7));
+    clock.advance(1_000);
+    expect(await outcome(keys, 'second')).toBe('found');
+    expect(problems).toEqual([lower(7, 8)]);
   });
 
   test('a file that does not change keeps its keys trusted for as long as it is there', async () => {

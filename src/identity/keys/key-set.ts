@@ -21,6 +21,8 @@ export type KeySet = {
    * `issuer_keys_unavailable` where nobody can tell. Never rejects.
    */
   find(kid: string, algorithm: string): Promise<Result<CryptoKey, Failure>>;
+  /** The next reading may bring a bundle of any `spiffe_sequence`: an operator says so. */
+  forgetSequence(): void;
 };
 
 export type KeySetOptions = {
@@ -42,8 +44,9 @@ const REFRESH_HINT_MAX_S = 3600;
 export function createKeySet(options: KeySetOptions): KeySet {
   const { source, clock, log, name } = options;
   const misses = new Map<string, number>();
-  const imported = new Map<string, Promise<CryptoKey | undefined>>();
+  const imports = createImports();
   let held: LoadedKeys | undefined;
+  let sequenceForgotten = false;
   let loadedAtMs: number | undefined;
   let attemptEndedAtMs: number | undefined;
   let attemptFailed = false;
@@ -56,24 +59,27 @@ export function createKeySet(options: KeySetOptions): KeySet {
     const startedAtMs = clock.monotonicMs();
     const loaded = await source.load(held?.version);
     attemptEndedAtMs = clock.monotonicMs();
-    const problem = loaded.ok ? refuseOlder(loaded.value, held) : loaded.failure;
+    // A false bundle must not shut the honest ones out for longer than its keys are trusted.
+    const trusted = stillTrusted({ nowMs: attemptEndedAtMs, loadedAtMs }, options.times);
+    const floor = trusted && !sequenceForgotten ? held?.document.sequence : undefined;
+    const problem = loaded.ok ? refuseOlder(loaded.value, floor) : loaded.failure;
     attemptFailed = problem !== undefined;
     if (!loaded.ok || problem !== undefined) {
       log?.warn({ issuer: name, problem }, 'the keys of an issuer could not be read');
       return;
     }
     loadedAtMs = startedAtMs;
+    sequenceForgotten = false;
     if (loaded.value === 'unchanged') return;
     held = loaded.value;
-    imported.clear();
+    imports.clear();
     log?.info({ issuer: name, keys: held.document.keys.size }, 'the keys of an issuer were read');
   }
 
   function age(kid: string): KeySetAge {
     const kidKnown = held?.document.keys.has(kid) ?? false;
-    const nowMs = clock.monotonicMs();
     return {
-      nowMs,
+      nowMs: clock.monotonicMs(),
       loadedAtMs,
       attemptEndedAtMs,
       attemptFailed,
@@ -92,13 +98,6 @@ export function createKeySet(options: KeySetOptions): KeySet {
     return true;
   }
 
-  function importOnce(key: PublicKey, algorithm: string): Promise<CryptoKey | undefined> {
-    const id = JSON.stringify([algorithm, key.jwk]);
-    const known = imported.get(id) ?? importKey(key, algorithm);
-    imported.set(id, known);
-    return known;
-  }
-
   return {
     find: async (kid, algorithm) => {
       const wasRead = await freshen(kid);
@@ -113,21 +112,30 @@ export function createKeySet(options: KeySetOptions): KeySet {
       const fitting = keysFor(keys, algorithm);
       const [key] = fitting;
       if (!key || fitting.length > 1) return keyUnknown('the key of its kid is not for its alg');
-      const cryptoKey = await importOnce(key, algorithm);
+      const cryptoKey = await imports.once(key, algorithm);
       return cryptoKey ? succeed(cryptoKey) : keyUnknown('the key of its kid is no usable key');
+    },
+    forgetSequence: () => {
+      sequenceForgotten = true;
     },
   };
 }
 
-/** A bundle that is older than the one in hand is a replay or a lagging mirror (SPIFFE bundles 4). */
+/**
+ * A bundle that is older than the one in hand is a replay or a lagging mirror (SPIFFE bundles 4), or
+ * its server was set back, which only a person can tell.
+ */
 function refuseOlder(
   loaded: LoadedKeys | 'unchanged',
-  held: LoadedKeys | undefined,
+  floor: number | undefined,
 ): string | undefined {
-  const heldSequence = held?.document.sequence;
-  if (loaded === 'unchanged' || heldSequence === undefined) return undefined;
-  const older = (loaded.document.sequence ?? 0) < heldSequence;
-  return older ? 'its spiffe_sequence went backwards' : undefined;
+  if (loaded === 'unchanged' || floor === undefined) return undefined;
+  const sequence = loaded.document.sequence ?? 0;
+  if (sequence >= floor) return undefined;
+  return (
+    `its spiffe_sequence ${sequence} is below ${floor}, which was taken before. If its server was ` +
+    'set back or the other one was false, send the broker SIGHUP: then the next reading is taken'
+  );
 }
 
 function timesOf(times: RefreshTimes, document: KeyDocument | undefined): RefreshTimes {
@@ -140,6 +148,20 @@ function timesOf(times: RefreshTimes, document: KeyDocument | undefined): Refres
 function keysFor(keys: readonly PublicKey[], algorithm: string): readonly PublicKey[] {
   const shape = keyShapeOf(algorithm);
   return shape ? keys.filter((key) => fitsAlgorithm(key, algorithm, shape)) : [];
+}
+
+/** Each key is imported once for each algorithm. */
+function createImports() {
+  const imported = new Map<string, Promise<CryptoKey | undefined>>();
+  return {
+    once(key: PublicKey, algorithm: string): Promise<CryptoKey | undefined> {
+      const id = JSON.stringify([algorithm, key.jwk]);
+      const known = imported.get(id) ?? importKey(key, algorithm);
+      imported.set(id, known);
+      return known;
+    },
+    clear: () => imported.clear(),
+  };
 }
 
 async function importKey(key: PublicKey, algorithm: string): Promise<CryptoKey | undefined> {

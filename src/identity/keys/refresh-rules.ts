@@ -49,7 +49,10 @@ export function refreshNeed(age: KeySetAge, times: RefreshTimes): 'none' | 'back
 }
 
 /** Whether keys may still verify anything. */
-export function stillTrusted(age: KeySetAge, times: RefreshTimes): boolean {
+export function stillTrusted(
+  age: Pick<KeySetAge, 'nowMs' | 'loadedAtMs'>,
+  times: Pick<RefreshTimes, 'staleMs'>,
+): boolean {
   return elapsed(age.nowMs, age.loadedAtMs) < times.staleMs;
 }
 
