@@ -89,6 +89,8 @@ export type Metrics = {
   clockSkew(part: 'broker' | 'backend' | 'target', name: string, seconds: number): void;
   /** An HTTP request was answered; `route` is the pattern, never the path as sent. */
   answered(route: string, status: number, seconds: number): void;
+  /** A connection was dropped unheard, since there are too many. */
+  connectionDropped(): void;
   /** The exposition of all of it, in Prometheus' text format. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
 };
@@ -285,6 +287,7 @@ function operationMetrics(registry: Registry) {
     'route',
     'status',
   ]);
+  const drops = counter(registry, 'connections_dropped_total', 'Connections above the bound.');
   return {
     swept(outcome, seconds) {
       passes.inc({ outcome });
@@ -295,6 +298,7 @@ function operationMetrics(registry: Registry) {
     quarantineChecked: (atSeconds) => checkedAt.set(atSeconds),
     clockSkew: (part, name, seconds) => skew.set({ part, name }, seconds),
     answered: (route, status, seconds) => answers.observe({ route, status }, seconds),
+    connectionDropped: () => drops.inc(),
   } satisfies Partial<Metrics>;
 }
 

@@ -16,6 +16,8 @@ export const SERVER_BOUNDS = {
   silentSocketMs: 120_000,
   /** Connections at a time; further ones are dropped at once. */
   connections: 4_000,
+  /** Milliseconds between two lines of the log about these: a flood drops thousands a second. */
+  dropsLoggedEveryMs: 60_000,
   /** Milliseconds that a readiness check may take before it is answered with no. */
   readinessMs: 5_000,
 } as const;

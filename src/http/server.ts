@@ -10,6 +10,7 @@ import { within } from '../foundation/clock.ts';
 import { faultOf } from '../foundation/fault.ts';
 import { createApplication } from './application.ts';
 import type { TrustProxy } from './application.ts';
+import { reportDrops } from './dropped-connections.ts';
 import { createInFlight } from './in-flight.ts';
 import type { HttpParts } from './parts.ts';
 import { SERVER_BOUNDS } from './server-bounds.ts';
@@ -53,6 +54,7 @@ export function createHttpServer(options: HttpOptions): HttpServer {
   server.on('request', application.handler);
   // A connection that cannot be accepted (no descriptors left) must not end the process.
   server.on('error', (thrown) => log.error({ fault: faultOf(thrown) }, 'listener failed'));
+  reportDrops(server, options);
   const sockets = openSockets(server);
 
   async function readyTls(): Promise<() => void> {
