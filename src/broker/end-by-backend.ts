@@ -17,12 +17,8 @@ export async function endByBackend(
     lookFirst: true,
   });
   const deaths = outcome.done.map(({ lease, note }) => deathOnWord(lease, note));
-  const unseen = outcome.done.filter(({ lease, note }) => nobodySawIt(lease, note));
-  for (const { lease } of unseen) {
-    parts.log.error(
-      { lease: lease.id, target },
-      'the backend had lost a lease: look at the target',
-    );
+  for (const { lease, note } of outcome.done) {
+    if (note === UNKNOWN_TO_BACKEND) tellUnseen(parts, lease);
   }
   const late = outcome.notYet.map(({ lease, reason, retryMs }) => ({
     leaseId: lease.id,
@@ -44,11 +40,13 @@ export async function endByBackend(
 
 /**
  * The backend forgets a lease that it ended, and one that was taken from it by force or by a restore:
- * its user may live. Where an attempt of ours came before, the lease was most likely ended by that.
+ * its user may live. An earlier attempt tells nothing, since a restore mostly follows an outage.
  */
-function nobodySawIt(lease: Lease, note: string): boolean {
-  return note === UNKNOWN_TO_BACKEND && lease.attempts === 0;
+export function tellUnseen(parts: BrokerParts, { id, snapshot: { target } }: Lease): void {
+  parts.log.error({ lease: id, target }, `${NOBODY_SAW_IT}; look at the target`);
 }
+
+const NOBODY_SAW_IT = 'the backend did not know its lease: nobody saw it end';
 
 function deathOnWord(lease: Lease, note: string): Death {
   const asked = note === UNKNOWN_TO_BACKEND ? 'sys/leases/lookup' : 'sys/leases/revoke';
@@ -58,9 +56,8 @@ function deathOnWord(lease: Lease, note: string): Death {
     answer: note,
   };
   const common = { leaseId: lease.id, evidence, residue: null, targetOid: null };
-  if (nobodySawIt(lease, note) && lease.revocability !== 'static') {
-    const revocabilityReason = 'the backend did not know its lease: nobody saw it end';
-    return { ...common, revocability: 'expiry', revocabilityReason };
+  if (note === UNKNOWN_TO_BACKEND && lease.revocability !== 'static') {
+    return { ...common, revocability: 'expiry', revocabilityReason: NOBODY_SAW_IT };
   }
   return lease.revocability === 'proven'
     ? {

@@ -7,7 +7,7 @@ import { retryInMs } from './backoff.ts';
 import { awayMs } from './circuits.ts';
 import { eachBounded } from './each-bounded.ts';
 import { commitEndings } from './commit-endings.ts';
-import { endByBackend } from './end-by-backend.ts';
+import { endByBackend, tellUnseen } from './end-by-backend.ts';
 import { endWithoutGuard } from './end-without-guard.ts';
 import { GUARD_AWAY_MS, NAMES_PER_CALL, SETTLINGS_AT_A_TIME } from './margins.ts';
 import { grouped } from './grouped.ts';
@@ -106,7 +106,7 @@ function verdictOn(lease: Lease, seen: Seen): Judged {
     declared: lease.revocability,
     seenOid: lease.targetOid,
     minted: lease.mintOutcome === 'minted' || lease.backendLeaseId !== null,
-    backendRevoked: false,
+    backendSaid: null,
   };
   return { lease, verdict: judge(findings), findings };
 }
@@ -117,13 +117,22 @@ function isElsewhere({ lease, verdict, findings }: Judged): boolean {
   return findings.ending.ended && findings.minted && verdict.oid === null;
 }
 
-/** Only OpenBao knows where it is, so it ends it there. */
+/**
+ * Only OpenBao knows where it is, so it ends it there. It is asked first whether it knows the lease: to
+ * a revocation it says yes either way.
+ */
 async function endElsewhere(parts: BrokerParts, judged: Judged): Promise<Judged> {
   const { lease, findings } = judged;
   if (findings === undefined || lease.backendLeaseId === null) return judged;
+  const known = await parts.reaper.knows(lease.backendLeaseId);
+  if (!known.ok) return judged;
+  if (!known.value) {
+    tellUnseen(parts, lease);
+    return { ...judged, verdict: judge({ ...findings, backendSaid: 'unknown' }) };
+  }
   const revoked = await parts.reaper.revoke(lease.backendLeaseId);
   if (!revoked.ok) return judged;
-  return { ...judged, verdict: judge({ ...findings, backendRevoked: true }) };
+  return { ...judged, verdict: judge({ ...findings, backendSaid: 'revoked' }) };
 }
 
 /** Commits what was judged; answers those that moved to `revoked`. */

@@ -63,7 +63,9 @@ export async function endAtBackend(
   const whyNot = (lease: Lease) =>
     outage ?? (lease === probe ? undefined : pausedReason(parts, lease));
   await eachBounded(leases, SETTLINGS_AT_A_TIME, async (lease) => {
-    const answer = await endOne(parts, lease, now, whyNot(lease), lookFirst);
+    // Of a lease that nobody saw end it must not be said here that it was revoked.
+    const looksFirst = lookFirst || lease.revocability === 'expiry';
+    const answer = await endOne(parts, lease, now, whyNot(lease), looksFirst);
     if ('note' in answer) {
       done.push({ lease, note: answer.note });
       return;

@@ -12,20 +12,25 @@ export type Findings = {
   readonly seenOid: number | null;
   /** True where OpenBao said that it made this credential, or its lease's id is known. */
   readonly minted: boolean;
-  /** True where OpenBao said that its lease is revoked, which ran its own statements. */
-  readonly backendRevoked: boolean;
+  /**
+   * What OpenBao said when it was asked to end it: `revoked`, which ran its own statements, or that it
+   * does not know the lease (any more); null: it was not asked, or did not say.
+   */
+  readonly backendSaid: 'revoked' | 'unknown' | null;
 };
 
 /** Why a death is not proven, although nothing was seen alive. */
-export type LoweredReason = 'prover_unreachable' | 'prover_wrong_server' | 'no_positive_control';
+export type LoweredReason =
+  'prover_unreachable' | 'prover_wrong_server' | 'no_positive_control' | 'nobody_saw_it_end';
 
 /** What is stored with the lease: what was asked, where, when, and the answer. JSON as it stands. */
 export type Evidence = {
   /**
    * `seen_dead`: the guard saw it and ended it. `backend_revoked`: OpenBao made it and ended it, and
-   * the guard never saw it. `never_existed`: nobody made it, and nobody can any more.
+   * the guard never saw it. `backend_lost`: OpenBao made it and does not know it any more, and the
+   * guard never saw it. `never_existed`: nobody made it, and nobody can any more.
    */
-  readonly kind: 'seen_dead' | 'backend_revoked' | 'never_existed';
+  readonly kind: 'seen_dead' | 'backend_revoked' | 'backend_lost' | 'never_existed';
   readonly name: string;
   readonly oid: number | null;
   readonly guard: {
@@ -70,10 +75,10 @@ export function judge(findings: Findings): Verdict {
   const oid = ending.oid ?? seenOid;
   const alive = reasonAlive(findings, oid);
   if (alive !== undefined) return { dead: false, reason: alive, oid };
-  const lowered = oid === null ? 'no_positive_control' : loweredBy(ending, look);
+  const lowered = oid === null ? withoutControl(findings) : loweredBy(ending, look);
   return {
     dead: true,
-    revocability: lowered === null ? findings.declared : atMostRevocable(findings.declared),
+    revocability: classOf(findings.declared, lowered),
     lowered,
     residue: ending.residue ?? leftRole(look),
     oid,
@@ -90,10 +95,14 @@ function reasonAlive(findings: Findings, oid: number | null): string | undefined
   }
   if (look?.canLogin === true) return `the prover saw a role that can log in on ${look.server}`;
   // A role that OpenBao made and this server never heard of lives somewhere else.
-  if (oid === null && findings.minted && !findings.backendRevoked) {
+  if (oid === null && findings.minted && findings.backendSaid === null) {
     return 'the backend made it, but the guard never saw it: is the guard at the right server?';
   }
   return undefined;
+}
+
+function withoutControl({ backendSaid }: Findings): LoweredReason {
+  return backendSaid === 'unknown' ? 'nobody_saw_it_end' : 'no_positive_control';
 }
 
 function loweredBy(ending: Ending, look: Look | undefined): LoweredReason | null {
@@ -102,8 +111,9 @@ function loweredBy(ending: Ending, look: Look | undefined): LoweredReason | null
 }
 
 /** Scopes may declare less than the target could prove; that is never raised. */
-function atMostRevocable(declared: Revocability): Revocability {
-  return declared === 'proven' ? 'revocable' : declared;
+function classOf(declared: Revocability, lowered: LoweredReason | null): Revocability {
+  if (lowered === null || declared === 'expiry' || declared === 'static') return declared;
+  return lowered === 'nobody_saw_it_end' ? 'expiry' : 'revocable';
 }
 
 function leftRole(look: Look | undefined): string | null {
@@ -134,7 +144,10 @@ function evidenceOf(
 
 function kindOf(findings: Findings, oid: number | null): Evidence['kind'] {
   if (oid !== null) return 'seen_dead';
-  return findings.minted || findings.backendRevoked ? 'backend_revoked' : 'never_existed';
+  if (findings.backendSaid === 'unknown') return 'backend_lost';
+  return findings.minted || findings.backendSaid === 'revoked'
+    ? 'backend_revoked'
+    : 'never_existed';
 }
 
 function seenBy(look: Look): NonNullable<Evidence['prover']> {

@@ -5,6 +5,7 @@ import { endOverdueNames } from '../../src/broker/end-overdue-names.ts';
 import { guardAway } from '../../src/broker/guard-away.ts';
 import { GUARD_AWAY_MS } from '../../src/broker/margins.ts';
 import { nothingUnderWay } from '../../src/broker/revoke-due.ts';
+import { settleLeases } from '../../src/broker/settle-leases.ts';
 import type { Lease } from '../../src/ledger/lease.ts';
 import { modelParts } from './support/model-parts.ts';
 
@@ -102,30 +103,70 @@ describe('a guard that is locked out of a target that is well', () => {
 describe('a lease without a guard that OpenBao does not know', () => {
   test('is recorded as one that nobody saw end', async () => {
     const world = modelParts();
-    const [kept, lost, askedBefore] = await Promise.all(
-      [1, 2, 3].map(() => fenced(world, 'legacy')),
-    );
-    if (!kept || !lost || !askedBefore) throw new Error('there are three');
+    const [kept, lost] = await Promise.all([1, 2].map(() => fenced(world, 'legacy')));
+    if (!kept || !lost) throw new Error('there are two');
     world.forget(lost);
-    world.forget(askedBefore);
-    await endLeases(world.parts, [kept, lost, { ...askedBefore, attempts: 1 }]);
+    await endLeases(world.parts, [kept, lost]);
     expect(world.now(kept)).toMatchObject({
       state: 'settled',
       revocability: 'revocable',
       evidence: { asked: 'sys/leases/revoke', answer: 'revoked at the backend' },
     });
-    expect(world.now(lost)).toMatchObject({
-      state: 'settled',
-      revocability: 'expiry',
-      revocabilityReason: expect.stringContaining('nobody saw it end'),
-      evidence: { asked: 'sys/leases/lookup' },
-    });
-    const settledBy = await world.parts.ledger.events({ leaseId: lost.id });
-    expect(JSON.stringify(settledBy)).not.toContain('revoked at the backend');
-    // Its answer to an earlier attempt may have been lost.
-    expect(world.now(askedBefore)).toMatchObject({
-      revocability: 'revocable',
-      evidence: { answer: 'the backend does not know its lease (any more)' },
-    });
+    expect(world.now(lost)).toMatchObject({ state: 'settled', ...UNSEEN });
+    expect(await storyOf(world, lost)).not.toContain('revoked at the backend');
+    expect(world.errors()).toEqual([expect.stringContaining(lost.id)]);
+  });
+
+  test('also where it was tried before, in an outage that a restore followed', async () => {
+    const world = modelParts();
+    const lost = await fenced(world, 'legacy');
+    world.openBao.away = true;
+    await endLeases(world.parts, [lost]);
+    const tried = world.now(lost);
+    expect(tried).toMatchObject({ state: 'revoking', attempts: 1 });
+    if (!tried) throw new Error('it is in the ledger');
+    world.openBao.away = false;
+    world.forget(lost);
+    await endLeases(world.parts, [tried]);
+    expect(world.now(lost)).toMatchObject({ state: 'settled', ...UNSEEN });
+    expect(world.errors()).toEqual([expect.stringContaining(lost.id)]);
+    expect(world.canLogin(lost)).toBe(true);
   });
 });
+
+describe('a lease that a guard never saw', () => {
+  test("is OpenBao's to end, and recorded as unseen where OpenBao does not know it", async () => {
+    const world = modelParts();
+    const [kept, lost] = await Promise.all([1, 2].map(() => fenced(world, 'orders')));
+    if (!kept || !lost) throw new Error('there are two');
+    world.forget(lost);
+    const died = await endLeases(world.astray(), [kept, lost]);
+    expect(world.now(kept)).toMatchObject({
+      state: 'revoked',
+      revocability: 'revocable',
+      revocabilityReason: 'no_positive_control',
+      evidence: { kind: 'backend_revoked' },
+    });
+    expect(world.canLogin(kept)).toBe(false);
+    expect(world.now(lost)).toMatchObject({
+      state: 'revoked',
+      revocability: 'expiry',
+      revocabilityReason: 'nobody_saw_it_end',
+      evidence: { kind: 'backend_lost' },
+    });
+    expect(world.errors()).toEqual([expect.stringContaining(lost.id)]);
+    await settleLeases(world.parts, died);
+    expect(world.now(lost)?.state).toBe('settled');
+    expect(await storyOf(world, lost)).not.toContain('revoked at the backend');
+  });
+});
+
+const UNSEEN = {
+  revocability: 'expiry',
+  revocabilityReason: expect.stringContaining('nobody saw it end') as unknown,
+  evidence: { asked: 'sys/leases/lookup' },
+};
+
+async function storyOf({ parts }: World, { id }: Lease): Promise<string> {
+  return JSON.stringify(await parts.ledger.events({ leaseId: id }));
+}

@@ -36,7 +36,7 @@ export type Recipe = {
 /**
  * A confirmation only compares. The steps by which a reconciliation ends what it finds lie on its way
  * in the code, behind the question whether this is a dry run, and no confirmation takes them. And only
- * at a target without a guard is OpenBao asked for a lease before it ends it; here every target has one.
+ * where no guard saw the user is OpenBao asked for a lease before it ends it; here guards see them all.
  */
 const NEVER_TAKEN =
   /^(confirm_ledger\.(record_resurrected|guard_end|prover_look|reaper_revoke|end_lease|record_deaths|record_late|record_settled)|(complete|exchange|revoke|sweep)\.reaper_look_up)\./;

@@ -35,7 +35,7 @@ export function targetContract(make: () => Promise<TargetUnderTest>): void {
     const [ending] = await world.access.guard.end([name]);
     if (!ending) throw new Error('no ending');
     const [look] = await world.access.prover.look([{ name, oid: ending.oid }]);
-    const of = { declared: 'proven', seenOid: null, minted: true, backendRevoked: false } as const;
+    const of = { declared: 'proven', seenOid: null, minted: true, backendSaid: null } as const;
     return { ending, look, verdict: judge({ ending, look, ...of }) };
   };
   const minted = async (seconds = 300) => {

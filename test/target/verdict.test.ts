@@ -30,7 +30,7 @@ const findings: Findings = {
   declared: 'proven',
   seenOid: null,
   minted: true,
-  backendRevoked: false,
+  backendSaid: null,
 };
 
 describe('the verdict', () => {
@@ -101,7 +101,7 @@ describe('the verdict', () => {
     ['prover_wrong_server', { look: { ...look, server: '7711047887490501922/standby/orders' } }],
     [
       'no_positive_control',
-      { ending: { ...ending, closing: 'nothing', oid: null }, backendRevoked: true },
+      { ending: { ...ending, closing: 'nothing', oid: null }, backendSaid: 'revoked' },
     ],
     [
       'no_positive_control',
@@ -131,10 +131,24 @@ describe('the verdict', () => {
 
   test('the backend made it and ended it, and the guard never saw it: said so', () => {
     const nothing = { ...ending, closing: 'nothing', oid: null } as const;
-    expect(judge({ ...findings, ending: nothing, backendRevoked: true })).toMatchObject({
+    expect(judge({ ...findings, ending: nothing, backendSaid: 'revoked' })).toMatchObject({
       dead: true,
       revocability: 'revocable',
       evidence: { kind: 'backend_revoked', oid: null, lowered: 'no_positive_control' },
+    });
+  });
+
+  test('the backend made it and does not know it any more: nobody saw it end', () => {
+    const nothing = { ...ending, closing: 'nothing', oid: null } as const;
+    const lost = { ...findings, backendSaid: 'unknown' } as const;
+    expect(judge({ ...lost, ending: nothing })).toMatchObject({
+      dead: true,
+      revocability: 'expiry',
+      evidence: { kind: 'backend_lost', oid: null, lowered: 'nobody_saw_it_end' },
+    });
+    expect(judge({ ...lost, ending: nothing, seenOid: 4711 })).toMatchObject({
+      revocability: 'proven',
+      evidence: { kind: 'seen_dead' },
     });
   });
 

@@ -112,7 +112,7 @@ describe('a planted live role', () => {
       declared: 'proven',
       seenOid: null,
       minted: true,
-      backendRevoked: false,
+      backendSaid: null,
     } as const;
     expect(judge({ ending, look, ...asked })).toMatchObject({ dead: false });
     expect(await endAndJudge(right, name)).toMatchObject({ dead: true });

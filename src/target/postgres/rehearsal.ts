@@ -55,7 +55,7 @@ async function endRehearsed(access: TargetAccess, name: string): Promise<readonl
       declared: 'proven',
       seenOid: null,
       minted: true,
-      backendRevoked: false,
+      backendSaid: null,
     });
     return [
       proverFinding(before?.canLogin === true, before?.server, ending.server),

@@ -56,7 +56,8 @@ export function modelParts() {
     alarm: () => () => undefined,
   };
   const place = (name: string) => [name, new Place(name, nowMs)] as const;
-  const places = new Map(['orders', 'billing', 'legacy'].map(place));
+  const newPlaces = () => new Map(['orders', 'billing', 'legacy'].map(place));
+  const places = newPlaces();
   const at = (name: string) => {
     const found = places.get(name);
     if (!found) throw new Error(`no target ${name}`);
@@ -66,7 +67,8 @@ export function modelParts() {
   const backend = makeBackend(places, nowMs);
   const model = new ModelLedger(() => new Date(nowMs()), INSTALLATION);
   const ledger = directLedger(model, { name: 'replica', claimSeconds: 20 });
-  const log = createLog('silent');
+  const errors: string[] = [];
+  const log = createLog('error', { write: (line: string) => void errors.push(line) });
   const metrics = createMetrics();
   const parts = {
     catalogue: { current: simulatedCatalogue },
@@ -130,6 +132,10 @@ export function modelParts() {
     sweepAt: (target: string) =>
       endDue(parts, nothingInHand(), target, { claimed: 0, died: 0, settling: 0 }),
     all: () => [...model.tables.leases.values()],
+    /** What was logged as an error. */
+    errors: () => errors,
+    /** The same parts, but guards and provers look at other servers than OpenBao. */
+    astray: (): BrokerParts => ({ ...parts, targets: makeTargets(newPlaces()) }),
     pass: (seconds: number) => (ms += seconds * 1000),
   };
 }

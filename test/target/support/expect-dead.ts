@@ -21,7 +21,7 @@ export async function endAndJudge(
     declared: 'proven',
     seenOid: null,
     minted: true,
-    backendRevoked: false,
+    backendSaid: null,
   });
 }
 
