@@ -132,7 +132,11 @@ async function revokeOne(
   const { settling } = parts.circuits;
   const { target } = lease.snapshot;
   const seen = lookFirst ? await parts.reaper.lookUp(lease.backendLeaseId) : undefined;
-  if (seen?.ok && seen.value === null) return { note: UNKNOWN_TO_BACKEND };
+  if (seen?.ok && seen.value === null) {
+    // It answers again, and may have lost all of them: the others are not left to probes.
+    settling.succeeded(target);
+    return { note: UNKNOWN_TO_BACKEND };
+  }
   const revoked = seen?.ok === false ? seen : await parts.reaper.revoke(lease.backendLeaseId);
   if (revoked.ok) {
     settling.succeeded(target);

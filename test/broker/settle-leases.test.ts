@@ -39,6 +39,22 @@ describe('a target without a guard that fails as a whole', () => {
     expect(world.parts.circuits.settling.paused()).toEqual([]);
     expect(new Set(world.all().map(({ state }) => state))).toEqual(new Set(['settled']));
   });
+
+  test('goes on where OpenBao is back without any of them', async () => {
+    const world = modelParts();
+    const lost = await leases(world, 12, 'legacy');
+    world.pass(301);
+    world.openBao.away = true;
+    await endAt(world, 'legacy');
+    world.openBao.away = false;
+    for (const lease of lost) world.forget(lease);
+    world.pass(20);
+    await endAt(world, 'legacy');
+    world.pass(20);
+    await endAt(world, 'legacy');
+    expect(world.parts.circuits.settling.paused()).toEqual([]);
+    expect(new Set(world.all().map(({ state }) => state))).toEqual(new Set(['settled']));
+  });
 });
 
 describe('leases of several targets that are settled in one call', () => {
