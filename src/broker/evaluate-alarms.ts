@@ -24,8 +24,8 @@ export function alarmsAreDue(alarms: Alarms, { clock }: Pick<BrokerParts, 'clock
 
 /**
  * Counts what is not closed for gauges and alarms. Its two questions to the ledger share one bounded
- * wait: the sweep asks between its passes, which may not wait for a ledger that says nothing. Rejects
- * with LedgerUnreachable where the counts do not come in time.
+ * wait: the next evaluation must not stand behind a ledger that says nothing. Rejects with
+ * LedgerUnreachable where the counts do not come in time.
  */
 export async function evaluateAlarms(parts: BrokerParts, alarms: Alarms): Promise<LedgerCounts> {
   const { clock } = parts;

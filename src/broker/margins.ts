@@ -118,7 +118,7 @@ export const PASS_WAIT_MS = 2_000;
  */
 export const BESIDE_WAIT_MS = 900;
 
-/** Milliseconds that the sweep waits for the alarms, between two passes. */
+/** Milliseconds that an evaluation of the alarms waits for the ledger. */
 export const COUNT_WAIT_MS = 1_000;
 
 /** Milliseconds without an evaluation of the alarms before readiness says so: some may fail. */

@@ -18,7 +18,7 @@ const STUCK_AFTER_MS = 60_000;
 /** Milliseconds between two counts of all leases for the gauges. */
 const COUNT_EVERY_MS = 15_000;
 
-/** Milliseconds that `stop` waits for a pass under way; what it claimed is handed over later. */
+/** Milliseconds that `stop` waits for a pass and a count under way; claims are handed over later. */
 const STOP_WAIT_MS = 10_000;
 
 type Parts = {
@@ -29,7 +29,7 @@ type Parts = {
 };
 
 export type Sweep = {
-  /** No further pass begins; resolves when the one under way has ended, or after 10 seconds. */
+  /** No further pass or count begins; resolves when what is under way has ended, or after 10 seconds. */
   stop(): Promise<void>;
   /** One pass by hand, after the one under way if there is one. Rejects as the use case does. */
   passNow(): Promise<SweepPass>;
@@ -41,6 +41,7 @@ export function startSweep(parts: Parts): Sweep {
   let stopped = false;
   let underWay: Promise<unknown> = Promise.resolve();
   let countedAtMs = -COUNT_EVERY_MS;
+  let counting: Promise<void> | undefined;
 
   async function pass(): Promise<SweepPass> {
     const begun = clock.monotonicMs();
@@ -57,9 +58,20 @@ export function startSweep(parts: Parts): Sweep {
   }
 
   async function count(): Promise<void> {
-    if (clock.monotonicMs() - countedAtMs < COUNT_EVERY_MS) return;
+    try {
+      metrics.leaseCounts(await broker.counts());
+    } catch (thrown) {
+      log.error({ fault: faultOf(thrown) }, 'leases were not counted; it is tried again');
+    }
+  }
+
+  /** Behind the passes: a ledger that says nothing must not hold up the next look for names. */
+  function countWhenDue(): void {
+    if (counting !== undefined || clock.monotonicMs() - countedAtMs < COUNT_EVERY_MS) return;
     countedAtMs = clock.monotonicMs();
-    metrics.leaseCounts(await broker.counts());
+    counting = count().finally(() => {
+      counting = undefined;
+    });
   }
 
   async function turn(): Promise<void> {
@@ -67,7 +79,7 @@ export function startSweep(parts: Parts): Sweep {
       for (let passes = 0; passes < PASSES_IN_A_ROW && !stopped; passes++) {
         if (!(await pass()).more) break;
       }
-      if (!stopped) await count();
+      if (!stopped) countWhenDue();
     } catch (thrown) {
       log.error({ fault: faultOf(thrown) }, 'sweep pass failed; the next second tries again');
     }
@@ -85,7 +97,7 @@ export function startSweep(parts: Parts): Sweep {
     async stop() {
       stopped = true;
       await timer.stop();
-      await withinMs(clock, underWay, STOP_WAIT_MS);
+      await withinMs(clock, Promise.all([underWay, counting]), STOP_WAIT_MS);
     },
     async passNow() {
       await underWay;

@@ -29,11 +29,11 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((sweep) => sweep.stop()));
 });
 
-function begin(pass: () => Promise<SweepPass>) {
+function begin(pass: () => Promise<SweepPass>, count = () => Promise.resolve(counts)) {
   const lines: string[] = [];
   const log = createLog('debug', { write: (line: string) => void lines.push(line) });
   const metrics = createMetrics();
-  const broker = { sweep: pass, counts: () => Promise.resolve(counts) };
+  const broker = { sweep: pass, counts: count };
   const sweep = startSweep({ broker, log, metrics, clock: systemClock });
   running.push(sweep);
   return { sweep, lines, metrics };
@@ -94,6 +94,43 @@ describe('the sweep', () => {
     expect(body).toContain('mayfly_leases{state="active"} 3');
     expect(body).toContain('mayfly_leases_not_dead_in_time 1');
     expect(body).toContain('mayfly_leases_counted_timestamp_seconds 1767323045');
+  });
+
+  test('goes on passing while a count is not answered, and begins no other', async () => {
+    let passes = 0;
+    let counts = 0;
+    const { sweep } = begin(
+      () => {
+        passes++;
+        return Promise.resolve(idle);
+      },
+      async () => {
+        counts++;
+        await seconds(3.5);
+        throw new Error('the ledger says nothing');
+      },
+    );
+    await seconds(3.2);
+    expect(passes).toBeGreaterThanOrEqual(2);
+    expect(counts).toBe(1);
+    await sweep.stop();
+  });
+
+  test('logs a count that fails, and stops when the one under way has ended', async () => {
+    let answered = false;
+    const { sweep, lines } = begin(
+      () => Promise.resolve(idle),
+      async () => {
+        await seconds(1.5);
+        answered = true;
+        throw new RangeError('postgresql://someone:hunter2@db');
+      },
+    );
+    await seconds(1.2);
+    await sweep.stop();
+    expect(answered).toBe(true);
+    expect(lines.join('')).toMatch(/RangeError.*leases were not counted/);
+    expect(lines.join('')).not.toContain('hunter2');
   });
 
   test('stops: waits for the pass under way and begins no other', async () => {
