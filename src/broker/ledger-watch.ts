@@ -1,5 +1,6 @@
 import type { Failure } from '../foundation/failure.ts';
 import { failure } from '../foundation/failure.ts';
+import type { Result } from '../foundation/result.ts';
 import type { LedgerEpoch } from '../ledger/ledger.ts';
 import { LedgerUnreachable } from '../ledger/ledger.ts';
 import type { KeptMark, MarkStore } from '../mint/ledger-mark.ts';
@@ -13,6 +14,8 @@ export type LedgerWatch = {
   observing(): string | null;
   /** Both places were compared, or an operator said to observe: `observing` can be relied on. */
   isKnown(): boolean;
+  /** Why the mark does not rise, so that a restore of the ledger might not be noticed; null: it does. */
+  markProblem(): string | null;
   /** What stands in the way of a grant now; asks first where nothing is known yet. */
   obstacle(): Promise<Failure | null>;
   /** Compares both places once, and raises the epoch where they agree. Never rejects. */
@@ -23,6 +26,7 @@ export type LedgerWatch = {
 export const UNWATCHED: LedgerWatch = {
   observing: () => null,
   isKnown: () => true,
+  markProblem: () => null,
   obstacle: () => Promise.resolve(null),
   check: () => Promise.resolve(),
 };
@@ -42,6 +46,7 @@ export function openLedgerWatch(
   let startedAt: Date | undefined;
   /** What spoke against this ledger when the mark could last be read. */
   let objection: string | null = null;
+  let markProblem: string | null = null;
   parts.metrics.observing(reason !== null);
 
   const conclude = (next: string | null) => {
@@ -50,6 +55,13 @@ export function openLedgerWatch(
     known = true;
     reason = next;
     parts.metrics.observing(next !== null);
+  };
+
+  const noteMark = (next: string | null) => {
+    if (next === markProblem) return;
+    markProblem = next;
+    if (next === null) parts.log.info({}, 'the mark of the ledger in OpenBao rises again');
+    else parts.log.warn({ reason: next }, 'the mark of the ledger in OpenBao does not rise');
   };
 
   const compare = async () => {
@@ -64,15 +76,17 @@ export function openLedgerWatch(
     const ours = await parts.ledger.epoch();
     const forced = judgedBySetting(askedToObserve, ours.confirmedAt, startedAt);
     if (mark.value === 'closed') {
-      if (!known)
-        parts.log.warn({}, 'OpenBao keeps no mark of the ledger: run "mayfly backend apply"');
+      noteMark(NO_MARK);
       // A mark that cannot be read any more confirms nothing.
       conclude(objection ?? forced);
       return;
     }
     objection = objectionTo(ours, mark.value);
     const against = objection ?? forced;
-    if (against === null) await raise(parts, marks, ours, mark.value);
+    if (against === null) {
+      const written = await raise(parts, marks, ours, mark.value);
+      if (written !== null) noteMark(written.ok ? null : written.failure.detail);
+    }
     conclude(against);
   };
 
@@ -88,6 +102,7 @@ export function openLedgerWatch(
   return {
     observing: () => reason,
     isKnown: () => known || reason !== null,
+    markProblem: () => markProblem,
     check,
     async obstacle() {
       if (!known && reason === null) await check();
@@ -103,21 +118,26 @@ const UNKNOWN: Failure = failure(
   { retryAfterSeconds: 2 },
 );
 
+const NO_MARK = 'OpenBao keeps no mark of it that can be read: run "mayfly backend apply"';
+
 function notConfirmed(reason: string): Failure {
   return failure('ledger_not_confirmed', `${reason}; an operator has to confirm it`, {
     retryAfterSeconds: OBSERVING_RETRY_SECONDS,
   });
 }
 
-/** Somebody else's raise does as well: what counts is that both numbers rise. */
+/**
+ * Somebody else's raise does as well: what counts is that both numbers rise. Null where the ledger was
+ * raised by another, who writes the mark.
+ */
 async function raise(
   { ledger }: Pick<BrokerParts, 'ledger'>,
   marks: MarkStore,
   ours: LedgerEpoch,
   mark: KeptMark | 'none',
-): Promise<void> {
+): Promise<Result<'written' | 'lost', Failure> | null> {
   const epoch = ours.epoch + 1;
-  if (!(await ledger.raiseEpoch(ours.epoch, epoch, false))) return;
+  if (!(await ledger.raiseEpoch(ours.epoch, epoch, false))) return null;
   const { ledger: id, cluster } = ours;
-  await marks.write({ ledger: id, cluster, epoch }, mark === 'none' ? 0 : mark.version);
+  return marks.write({ ledger: id, cluster, epoch }, mark === 'none' ? 0 : mark.version);
 }

@@ -31,7 +31,14 @@ export async function endNamesOnly(parts: BrokerParts, underWay: UnderWay): Prom
 /** Nothing can be granted while a broker only observes, however well all its parts are. */
 export function observedReadiness(seen: Readiness, watch: LedgerWatch): Readiness {
   const reason = watch.observing();
-  if (reason === null) return seen;
+  if (reason === null) return withMarkProblem(seen, watch.markProblem());
   const detail = `observing only, until an operator confirms the ledger: ${reason}`;
   return { ...seen, ready: false, ledger: { ok: false, detail } };
+}
+
+/** Exchanges can be granted all the same: only a restore of the ledger might not be noticed. */
+function withMarkProblem(seen: Readiness, problem: string | null): Readiness {
+  if (problem === null) return seen;
+  const detail = `${seen.ledger.detail}; its mark in OpenBao does not rise: ${problem}`;
+  return { ...seen, ledger: { ...seen.ledger, detail } };
 }

@@ -69,6 +69,25 @@ test('a healthy ledger rises, and its first mark is made without a word', async 
   expect(answer['mark']).toMatchObject({ id: (answer['ledger'] as { id: string }).id });
 });
 
+test('a mark that can be read but not written is told of, and refuses nothing', async () => {
+  const openbao = await backendAdmin(path.world);
+  const place = 'sys/policies/acl/mayfly-reaper';
+  const { policy } = (await openbao.call('GET', place)).body.data as { policy: string };
+  const readOnly = policy.replace(/(path "[^"]*\/data\/ledger" \{)[^}]*\}/, `$1 ${READ} }`);
+  expect(readOnly).not.toBe(policy);
+  const ledgerSays = async () => JSON.stringify((await get(broker.url, '/readyz')).body['ledger']);
+  await openbao.call('PUT', place, { policy: readOnly });
+  try {
+    await until('it is told', 15, async () => (await ledgerSays()).includes('does not rise'));
+    expect((await get(broker.url, '/readyz')).status).toBe(200);
+  } finally {
+    await openbao.call('PUT', place, { policy });
+  }
+  await until('it rises', 15, async () => !(await ledgerSays()).includes('does not rise'));
+}, 40_000);
+
+const READ = 'capabilities = ["read"]';
+
 test('a ledger that was set back is looked at, and nothing else (F-REV-15)', async () => {
   await copyLedger('ledger', 'backup');
   await until('it goes on', 15, async () => (await get(broker.url, '/readyz')).status === 200);
