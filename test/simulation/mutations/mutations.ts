@@ -149,7 +149,7 @@ export const MUTATIONS: readonly Mutation[] = [
     changes: [
       {
         file: 'src/target/verdict.js',
-        find: "const lowered = oid === null ? withoutControl(findings) : loweredBy(ending, look);",
+        find: 'const lowered = oid === null ? withoutControl(findings) : loweredBy(ending, look);',
         put: 'const lowered = loweredBy(ending, look);',
       },
     ],
