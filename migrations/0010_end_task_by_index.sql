@@ -2,11 +2,12 @@
 -- hundred thousand the statement was cancelled, the fence with it. What may live is found by an index
 -- of just that. The newest of the others are read backwards along the index of the task's leases,
 -- which lists use too; all together are counted up to 10000. The rest is as it was.
-drop index mayfly.lease_task;
 create index lease_task_id on mayfly.lease (task_id, id);
--- Made last: while the table is empty both promise the same, and the planner then takes the newer one.
+-- Made after it: while the table is empty both promise the same, and the planner then takes the newer one.
 create index lease_task_live on mayfly.lease (task_id, id)
   where state in ('minting', 'active', 'revoking');
+-- Last, since it shuts the table to readers too: while the two above are built, lists go on.
+drop index mayfly.lease_task;
 
 create or replace function mayfly.end_task(
     p_task uuid, p_agent text, p_cause text, p_outcome text, p_note text, p_lease_cause text,
