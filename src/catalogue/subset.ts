@@ -14,7 +14,8 @@ export type Excess = {
 /**
  * Says whether `inner` lies within `outer` (invariant I10: scope within task within task type).
  * Actions and data types by equality; a location equals or lies below one of the outer locations,
- * by path segment and on the same origin. What cannot be compared is outside.
+ * by path segment and on the same origin, spelt as URLs are written out (RFC 3986 6.2.2 and 6.2.3).
+ * What cannot be compared is outside.
  */
 export function excess(inner: Reach, outer: Reach): Excess | undefined {
   const action = inner.actions.find((entry) => !outer.actions.includes(entry));
@@ -35,10 +36,17 @@ function liesWithin(inner: string, outer: string): boolean {
   const a = asUrl(inner);
   const b = asUrl(outer);
   if (!a || !b || a.protocol !== b.protocol || a.host !== b.host) return false;
+  // Policies compare the text: another spelling of a location must not slip past a forbid.
+  if (!isSpeltOut(inner, a)) return false;
   // Queries, fragments and user names have no order by inclusion: only equality holds for them.
   if (hasMore(a) || hasMore(b)) return false;
   const wide = b.pathname.endsWith('/') ? b.pathname : `${b.pathname}/`;
   return a.pathname === b.pathname || a.pathname.startsWith(wide);
+}
+
+/** As its parser writes it: lower-case scheme and host, no port that the scheme has anyway. */
+function isSpeltOut(text: string, url: URL): boolean {
+  return url.href === text || url.href === `${text}/`;
 }
 
 function hasMore(url: URL): boolean {

@@ -33,11 +33,20 @@ describe('what lies within what (invariant I10)', () => {
     ['locations', { ...WIDE, locations: ['https://db.example/orders\\..\\x'] }],
     ['locations', { ...WIDE, locations: ['https://db.example@evil.example/orders'] }],
     ['locations', { ...WIDE, locations: ['https://db.example/orders?all=1'] }],
+    ['locations', { ...WIDE, locations: ['https://DB.example/orders/2026'] }],
+    ['locations', { ...WIDE, locations: ['HTTPS://db.example/orders'] }],
+    ['locations', { ...WIDE, locations: ['https://db.example:443/orders'] }],
     ['locations', { ...WIDE, locations: ['urn:table:orders:x'] }],
     ['datatypes', { ...WIDE, datatypes: ['people'] }],
     ['datatypes', { ...WIDE, datatypes: undefined }],
   ])('%s outside are named', (dimension, inner) => {
     expect(excess(inner, WIDE)?.dimension).toBe(dimension);
+  });
+
+  test('a location without a path lies within its own origin', () => {
+    const origin = { actions: [], locations: ['https://db.example/'] };
+    expect(excess({ actions: [], locations: ['https://db.example'] }, origin)).toBeUndefined();
+    expect(excess({ actions: [], locations: ['https://db.example/x'] }, origin)).toBeUndefined();
   });
 
   test('an outer side without data types restricts none', () => {
