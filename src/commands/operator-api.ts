@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { codeOf } from '../foundation/failure.ts';
 import { SecretText } from '../foundation/secret-text.ts';
 import { environment } from '../settings/environment.ts';
+import { webAddress } from '../settings/forms.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 
 export type OperatorOptions = { readonly url?: string; readonly tokenFile?: string };
@@ -50,9 +51,14 @@ export async function askOperatorApi(
   throw new CommandFailure(asked, refusal(response.status, body));
 }
 
-function brokerUrl(path: string, url = DEFAULT_URL): URL {
-  if (URL.canParse(url)) return new URL(path, url);
-  throw new CommandFailure(EXIT.usage, `${url} is no URL. Set --url or MAYFLY_URL.`);
+/** Below the path that a gateway may have put in front. The token goes nowhere without TLS. */
+function brokerUrl(path: string, text = DEFAULT_URL): URL {
+  const base = webAddress(text.trim());
+  if (base.ok) return new URL(`${base.value}${path}`);
+  throw new CommandFailure(
+    EXIT.usage,
+    `The broker's URL ${base.failure}. Set --url or MAYFLY_URL.`,
+  );
 }
 
 async function operatorToken(file: string | undefined): Promise<SecretText> {

@@ -20,9 +20,9 @@ beforeAll(async () => {
   const files = await loopbackCertificates(join(folder, 'tls'), systemClock);
   ({ caFile } = files);
   const [cert, key] = await Promise.all([readFile(files.certFile), readFile(files.keyFile)]);
-  server = createServer({ cert, key }, (_request, response) => {
+  server = createServer({ cert, key }, (request, response) => {
     response.writeHead(403, { 'Content-Type': 'application/problem+json' });
-    response.end(JSON.stringify({ detail: 'a broker answered' }));
+    response.end(JSON.stringify({ detail: `a broker answered at ${request.url ?? ''}` }));
   });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -34,9 +34,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function leases(env: Readonly<Record<string, string>>) {
+function leases(env: Readonly<Record<string, string>>, below = '') {
   const token = join(folder, 'token');
-  return runMayfly(['leases', '--url', url, '--token-file', token], { env });
+  return runMayfly(['leases', '--url', `${url}${below}`, '--token-file', token], { env });
 }
 
 describe('a broker whose certificate is of an authority of its own', () => {
@@ -54,6 +54,11 @@ describe('a broker whose certificate is of an authority of its own', () => {
     const { code, err } = await leases({ NODE_EXTRA_CA_CERTS: caFile });
     expect(err).toContain('a broker answered');
     expect(code).toBe(1);
+  });
+
+  test('and below the path of a gateway', async () => {
+    const { err } = await leases({ NODE_EXTRA_CA_CERTS: caFile }, '/mayfly/');
+    expect(err).toContain('a broker answered at /mayfly/v1/leases');
   });
 
   test('and the help says so', async () => {

@@ -66,11 +66,13 @@ describe('what was typed wrong ends with 2 and one clear answer', () => {
     ['leases', ['--credential-sha256', ''], /'--credential-sha256 <hex>' needs a value/],
     ['leases', ['--agent='], /'--agent <id>' needs a value/],
     ['leases', ['--url', `http://${NOBODY}`, '--url', `http://${NOBODY}`], /'--url <url>' came/],
+    ['leases', ['--url', 'http://broker.example'], /must be https \(plain http only on loopback\)/],
+    ['leases', ['--url', 'broker.example:8080'], /Set --url or MAYFLY_URL/],
     ['ledger confirm', ['--confirmation', ''], /'--confirmation <value>' needs a value/],
     ['quarantine', ['', '--reason', 'x'], /argument 'agent' needs a value/],
     ['leases', ['--all', '--state', 'active'], /'--all' cannot be used with option '--state/],
     ['backend plan', ['--ledger-admin', 'a', '--ledger-admin', 'b'], /'--ledger-admin .* twice/],
-  ])('%s with something twice, empty or contrary: %j', async (command, options, said) => {
+  ])('%s with something twice, empty, contrary or unsafe: %j', async (command, options, said) => {
     const env = { MAYFLY_URL: `http://${NOBODY}`, MAYFLY_TOKEN_FILE: await fileWith('a-token') };
     const run = await runMayfly([...command.split(' '), ...options], { env });
     expect(run.err).toMatch(said);
