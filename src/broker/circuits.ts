@@ -25,27 +25,28 @@ export type Paused = {
 export type Circuit = {
   /** Says what may go now; where that is a probe, it is given away with the answer. */
   turn(target: string): Turn;
-  failed(target: string, reason: string): void;
+  /** @param askedAtMs `clock.monotonicMs()` at the start of what failed: so long it was not answered */
+  failed(target: string, reason: string, askedAtMs?: number): void;
   succeeded(target: string): void;
   /** Something else at the target answered: the next turn is a probe, whenever it comes. */
   probeSoon(target: string): void;
+  /** The answer of a call whose silence counts: until anything there answers, the target is away. */
+  listen<Answer>(target: string, call: Promise<Answer>): Promise<Answer>;
+  /** Milliseconds since a target began to fail as a whole, or to say nothing; 0 where it does neither. */
+  awayMs(target: string): number;
   paused(): readonly Paused[];
 };
 
 /**
  * Endings at the targets, the settlings of their dead leases with the backend, and the look for names
- * that the sweep takes each second, which goes on whatever was seen before: it only tells.
+ * that the sweep takes each second, which goes on whatever was seen before: it only tells. It listens
+ * to endings too, which may be slow where the guard is well: while it answers a look it is not away.
  */
 export type Circuits = {
   readonly ending: Circuit;
   readonly settling: Circuit;
   readonly looking: Circuit;
 };
-
-/** Milliseconds since a target began to fail as a whole; 0 where it does not. */
-export function awayMs(circuit: Pick<Circuit, 'paused'>, target: string): number {
-  return circuit.paused().find((paused) => paused.target === target)?.forMs ?? 0;
-}
 
 type CircuitParts = { readonly clock: Clock; readonly ids: Ids };
 
@@ -67,6 +68,9 @@ export function createCircuits(
   };
 }
 
+/** A call that was not answered yet, and `clock.monotonicMs()` at its start. */
+type Asked = { readonly target: string; readonly atMs: number };
+
 type Failing = {
   failures: number;
   reason: string;
@@ -84,9 +88,14 @@ export function createCircuit(
   tell: (target: string, reason: string | null) => void,
 ): Circuit {
   const failing = new Map<string, Failing>();
+  const unanswered = new Set<Asked>();
+  const answeredAtMs = new Map<string, number>();
   const isPaused = ({ failures }: Failing) => failures >= pauseAfter;
   const nextProbe = (failures: number) =>
     clock.monotonicMs() + retryInMs(failures - pauseAfter, ids.fraction());
+  // What was asked before the last answer has been silent since then only.
+  const silentSinceMs = ({ target, atMs }: Asked) =>
+    Math.max(atMs, answeredAtMs.get(target) ?? atMs);
   return {
     turn(target) {
       const state = failing.get(target);
@@ -95,21 +104,37 @@ export function createCircuit(
       state.probeAtMs = nextProbe(state.failures);
       return 'one';
     },
-    failed(target, reason) {
+    failed(target, reason, askedAtMs = clock.monotonicMs()) {
       const state = failing.get(target);
       const failures = (state?.failures ?? 0) + 1;
-      const sinceMs = state?.sinceMs ?? clock.monotonicMs();
+      const sinceMs = state?.sinceMs ?? silentSinceMs({ target, atMs: askedAtMs });
       failing.set(target, { failures, reason, sinceMs, probeAtMs: nextProbe(failures) });
       if (failures === pauseAfter) tell(target, reason);
     },
     succeeded(target) {
       const state = failing.get(target);
       failing.delete(target);
+      answeredAtMs.set(target, clock.monotonicMs());
       if (state !== undefined && isPaused(state)) tell(target, null);
     },
     probeSoon(target) {
       const state = failing.get(target);
       if (state !== undefined) state.probeAtMs = clock.monotonicMs();
+    },
+    async listen(target, call) {
+      const asked = { target, atMs: clock.monotonicMs() };
+      unanswered.add(asked);
+      try {
+        return await call;
+      } finally {
+        unanswered.delete(asked);
+      }
+    },
+    awayMs(target) {
+      const state = failing.get(target);
+      const silent = [...unanswered].filter((asked) => asked.target === target).map(silentSinceMs);
+      const since = state !== undefined && isPaused(state) ? [state.sinceMs, ...silent] : silent;
+      return since.length === 0 ? 0 : clock.monotonicMs() - Math.min(...since);
     },
     paused: () =>
       [...failing].flatMap(([target, state]) =>

@@ -1,4 +1,3 @@
-import { awayMs } from './circuits.ts';
 import { endLeases } from './end-leases.ts';
 import {
   ENDING_HANDS,
@@ -75,7 +74,7 @@ export async function endDue(
  * away for longer as many as go into one call, for then OpenBao is asked to end them.
  */
 async function probe(parts: BrokerParts, target: string, tally: Tally): Promise<boolean> {
-  const isAway = awayMs(parts.circuits.ending, target) >= GUARD_AWAY_MS;
+  const isAway = parts.circuits.ending.awayMs(target) >= GUARD_AWAY_MS;
   const due = await parts.ledger.claimDue('end', target, isAway ? NAMES_PER_CALL : 1);
   tally.claimed += due.length;
   const died = await endLeases(parts, due, 'anyone');

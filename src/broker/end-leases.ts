@@ -1,10 +1,10 @@
+import { within } from '../foundation/clock.ts';
 import type { Death, Lateness } from '../ledger/ledger.ts';
 import type { Lease } from '../ledger/lease.ts';
 import { judge } from '../target/verdict.ts';
 import type { Findings, Verdict } from '../target/verdict.ts';
 import type { Ending, Look, TargetAccess } from '../target/target-access.ts';
 import { retryInMs } from './backoff.ts';
-import { awayMs } from './circuits.ts';
 import { eachBounded } from './each-bounded.ts';
 import { commitEndings } from './commit-endings.ts';
 import { endByBackend, tellUnseen } from './end-by-backend.ts';
@@ -177,8 +177,10 @@ async function endAndLook(
 ): Promise<Seen> {
   const endings = new Map<string, Ending>();
   const looks = new Map<string, Look>();
+  const askedAtMs = parts.clock.monotonicMs();
   try {
-    for (const ending of await access.guard.end(leases.map((lease) => lease.credentialName))) {
+    const call = access.guard.end(leases.map((lease) => lease.credentialName));
+    for (const ending of await answerOf(parts, target, leases, call)) {
       endings.set(ending.name, ending);
     }
     parts.circuits.ending.succeeded(target);
@@ -196,13 +198,33 @@ async function endAndLook(
   } catch (error) {
     const problem = problemOf(error);
     if (endings.size === 0) {
-      parts.circuits.ending.failed(target, problem);
-      if (awayMs(parts.circuits.ending, target) >= GUARD_AWAY_MS) {
+      parts.circuits.ending.failed(target, problem, askedAtMs);
+      if (parts.circuits.ending.awayMs(target) >= GUARD_AWAY_MS) {
         endWithoutGuard(parts, target, leases);
       }
     }
     return { endings, looks, problem };
   }
+}
+
+/**
+ * What the guard answers. Where it says nothing at all for some seconds, to anybody, OpenBao is asked
+ * meanwhile: a call that was swallowed on its way is given up much later.
+ */
+async function answerOf(
+  parts: BrokerParts,
+  target: string,
+  leases: readonly Lease[],
+  call: Promise<readonly Ending[]>,
+): Promise<readonly Ending[]> {
+  const { looking } = parts.circuits;
+  const answer = looking.listen(target, call);
+  for (let leftMs = GUARD_AWAY_MS; leftMs > 0; leftMs = GUARD_AWAY_MS - looking.awayMs(target)) {
+    const endings = await within(parts.clock, leftMs, answer);
+    if (endings !== undefined) return endings;
+  }
+  endWithoutGuard(parts, target, leases);
+  return answer;
 }
 
 /** The adapters' errors carry no secret in their message; others are named by kind only. */

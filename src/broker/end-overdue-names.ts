@@ -28,11 +28,12 @@ export async function endOverdueNames(
       const access = parts.targets.access(target);
       if (!access) return;
       looking.add(target);
+      const askedAtMs = parts.clock.monotonicMs();
       try {
         tally.endedByName += await endAtTarget(parts, target, access);
       } catch (error) {
         // One target out of reach must not keep the others from being looked at.
-        parts.circuits.looking.failed(target, problemOf(error));
+        parts.circuits.looking.failed(target, problemOf(error), askedAtMs);
         const problem = error instanceof Error ? error.name : 'error';
         parts.log.warn({ target, problem }, 'names past their deadline could not be asked for');
       } finally {
@@ -47,11 +48,12 @@ async function endAtTarget(
   target: string,
   access: TargetAccess,
 ): Promise<number> {
-  const listed = await access.guard.overdue(NAMES_PER_PASS);
-  parts.circuits.looking.succeeded(target);
+  const { looking } = parts.circuits;
+  const listed = await looking.listen(target, access.guard.overdue(NAMES_PER_PASS));
+  looking.succeeded(target);
   parts.circuits.ending.probeSoon(target);
   if (listed.length === 0) return 0;
-  const targetNow = (await access.guard.now()).getTime();
+  const targetNow = (await looking.listen(target, access.guard.now())).getTime();
   const overdue = listed
     .map(({ name }) => name)
     .filter((name) => {
@@ -60,7 +62,9 @@ async function endAtTarget(
     });
   let ended = 0;
   for (let at = 0; at < overdue.length; at += NAMES_PER_CALL) {
-    const endings = await access.guard.end(overdue.slice(at, at + NAMES_PER_CALL));
+    const call = access.guard.end(overdue.slice(at, at + NAMES_PER_CALL));
+    const endings = await looking.listen(target, call);
+    looking.succeeded(target);
     const dead = endings.filter((ending) => ending.ended && ending.closing === 'alive');
     ended += dead.length;
     parts.background.run('look for resurrected names', () =>

@@ -1,7 +1,6 @@
 import { failure } from '../foundation/failure.ts';
 import type { Failure } from '../foundation/failure.ts';
 import type { Ask } from './ask.ts';
-import { awayMs } from './circuits.ts';
 import { GUARD_AWAY_MS, GUARD_AWAY_RETRY_SECONDS } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 
@@ -15,8 +14,8 @@ export function guardAway(
 ): Failure | undefined {
   if (scope.proof !== 'target') return undefined;
   // A pause of endings is over when one works: without any that waits nobody finds that out.
-  const ending = backlog.hasDue(target.name) ? awayMs(circuits.ending, target.name) : 0;
-  const away = Math.max(ending, awayMs(circuits.looking, target.name));
+  const ending = backlog.hasDue(target.name) ? circuits.ending.awayMs(target.name) : 0;
+  const away = Math.max(ending, circuits.looking.awayMs(target.name));
   if (away < GUARD_AWAY_MS) return undefined;
   return failure(
     'guard_unreachable',

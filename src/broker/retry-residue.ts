@@ -57,6 +57,7 @@ async function residueAfter(
 ): Promise<string | null> {
   const { ending: circuit } = parts.circuits;
   const { target } = lease.snapshot;
+  const askedAtMs = parts.clock.monotonicMs();
   try {
     const [ending] = await access.guard.end([lease.credentialName]);
     circuit.succeeded(target);
@@ -64,7 +65,7 @@ async function residueAfter(
     return ending?.ended === true ? ending.residue : lease.residue;
   } catch (error) {
     // Out of reach: nothing is known, so the residue stands.
-    circuit.failed(target, problemOf(error));
+    circuit.failed(target, problemOf(error), askedAtMs);
     return lease.residue;
   }
 }

@@ -70,6 +70,33 @@ describe('a target that fails as a whole', () => {
     expect(c.turn('orders')).toBe('none');
   });
 
+  test('has been away since the start of what failed, or since it last answered', () => {
+    const c = circuit(1);
+    c.pass(20_000);
+    c.failed('orders', 'no answer', 3_000);
+    expect(c.awayMs('orders')).toBe(17_000);
+    c.succeeded('orders');
+    expect(c.awayMs('orders')).toBe(0);
+    c.pass(2_000);
+    c.failed('orders', 'no answer', 15_000);
+    expect(c.awayMs('orders')).toBe(2_000);
+  });
+
+  test('is away while a call waits that is listened to, until anything answers', async () => {
+    const c = circuit(1);
+    let answer: (words: string) => void = () => undefined;
+    const heard = c.listen('orders', new Promise<string>((resolve) => (answer = resolve)));
+    c.pass(4_000);
+    expect([c.awayMs('orders'), c.awayMs('billing')]).toEqual([4_000, 0]);
+    expect(c.paused()).toEqual([]);
+    c.succeeded('orders');
+    c.pass(1_000);
+    expect(c.awayMs('orders')).toBe(1_000);
+    answer('here');
+    expect(await heard).toBe('here');
+    expect(c.awayMs('orders')).toBe(0);
+  });
+
   test('is probed at once where something else there has answered', () => {
     const c = circuit(1);
     for (let n = 0; n < 10; n++) c.failed('orders', 'refused');

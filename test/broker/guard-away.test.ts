@@ -18,6 +18,15 @@ async function untilIdle({ parts }: World): Promise<void> {
   while (parts.background.size() > 0) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Calls of its guard and prover wait from now on, until the answer is called. */
+function freeze(place: ReturnType<World['at']>): () => void {
+  let thaw: () => void = () => undefined;
+  place.frozen = new Promise((resolve) => {
+    thaw = resolve;
+  });
+  return thaw;
+}
+
 async function fenced(world: World, target: string): Promise<Lease> {
   const { id } = await world.lease(target);
   const ended = await world.parts.ledger.endLease({
@@ -85,6 +94,46 @@ describe('a guard that is locked out of a target that is well', () => {
     orders.lockedOut = false;
     await look();
     expect(asked('target')).toBeUndefined();
+  });
+
+  test('is away from the start of a call that stays unanswered, not from its end', async () => {
+    const world = modelParts();
+    const orders = world.at('orders');
+    const parts = { ...world.parts, backlog: createBacklog() };
+    const asked = () =>
+      guardAway(parts, { scope: { proof: 'target' }, target: { name: 'orders' } } as never)?.reason;
+    const thaw = freeze(orders);
+    const look = endOverdueNames(parts, nothingUnderWay(), { endedByName: 0 });
+    expect(asked()).toBeUndefined();
+    world.pass(AWAY_SECONDS);
+    expect(asked()).toBe('guard_unreachable');
+    thaw();
+    await look;
+    expect(asked()).toBeUndefined();
+  });
+
+  test('has OpenBao asked while a call still waits, unless it answers others', async () => {
+    const world = modelParts();
+    const leases = [await fenced(world, 'orders')];
+    const rings: (() => void)[] = [];
+    const alarm = (_ms: number, ring: () => void) => (rings.push(ring), () => undefined);
+    const parts = { ...world.parts, clock: { ...world.parts.clock, alarm } };
+    const pass = async (ms: number) => {
+      world.pass(ms / 1000);
+      for (const ring of rings.splice(0)) ring();
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    const thaw = freeze(world.at('orders'));
+    const ending = endLeases(parts, leases);
+    world.pass(1);
+    parts.circuits.looking.succeeded('orders');
+    await pass(GUARD_AWAY_MS - 1000);
+    expect(world.openBao.revocations).toBe(0);
+    await pass(1000);
+    await untilIdle(world);
+    expect(leases.map((lease) => world.canLogin(lease))).toEqual([false]);
+    thaw();
+    expect((await ending).map(({ state }) => state)).toEqual(['revoked']);
   });
 
   test('counts too where it only cannot end, while something waits for that', () => {
