@@ -219,7 +219,8 @@ async function answerOf(
 ): Promise<readonly Ending[]> {
   const { looking } = parts.circuits;
   const answer = looking.listen(target, call);
-  for (let leftMs = GUARD_AWAY_MS; leftMs > 0; leftMs = GUARD_AWAY_MS - looking.awayMs(target)) {
+  // Fractions of a millisecond are no wait.
+  for (let leftMs = GUARD_AWAY_MS; leftMs >= 1; leftMs = GUARD_AWAY_MS - looking.awayMs(target)) {
     const endings = await within(parts.clock, leftMs, answer);
     if (endings !== undefined) return endings;
   }
