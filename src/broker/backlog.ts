@@ -14,17 +14,20 @@ export type Backlog = {
   counted(targets: readonly DueTarget[], limit: number): void;
   /** Why nothing is minted at this target now; undefined where it may be. */
   refusal(target: string): Failure | undefined;
-  /** Something waited for its death there when the last pass counted. */
-  hasDue(target: string): boolean;
+  /**
+   * Something that its guard has to end was not dead there when the last pass counted: also what was
+   * claimed, or waits for its next attempt. At a guard that fails that is most of the time.
+   */
+  waitsForGuard(target: string): boolean;
 };
 
 export function createBacklog(): Backlog {
   let flooded: ReadonlySet<string> = new Set();
-  let due: ReadonlySet<string> = new Set();
+  let toProve: ReadonlySet<string> = new Set();
   return {
-    hasDue: (target) => due.has(target),
+    waitsForGuard: (target) => toProve.has(target),
     counted(targets, limit) {
-      due = new Set(targets.filter(({ toEnd }) => toEnd).map(({ target }) => target));
+      toProve = new Set(targets.filter((one) => one.toProve).map(({ target }) => target));
       const low = limit / BACKLOG_LOW_DIVISOR;
       const over = targets.filter(
         ({ target, backlog }) => backlog > (flooded.has(target) ? low : limit),

@@ -1,11 +1,6 @@
+import { beginWithoutGuard } from './end-due-without-guard.ts';
 import { endLeases } from './end-leases.ts';
-import {
-  ENDING_HANDS,
-  FLOOD_FRESH_MS,
-  GUARD_AWAY_MS,
-  NAMES_PER_CALL,
-  SETTLINGS_PER_CLAIM,
-} from './margins.ts';
+import { ENDING_HANDS, FLOOD_FRESH_MS, GUARD_AWAY_MS, SETTLINGS_PER_CLAIM } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { settleLeases } from './settle-leases.ts';
 
@@ -19,6 +14,9 @@ export type Tally = { claimed: number; died: number; settling: number };
 export type InHand = {
   readonly ending: Set<string>;
   readonly settling: Set<string>;
+  /** While a guard fails: what needs OpenBao's word alone, and what OpenBao ends in the guard's place. */
+  readonly onBackendsWord: Set<string>;
+  readonly forGuard: Set<string>;
   /** `clock.monotonicMs()` of each target's last claim that left some behind. */
   readonly floods: Map<string, number>;
   /** Residues are being tried again, at whichever targets. */
@@ -31,6 +29,8 @@ export function nothingInHand(): InHand {
   return {
     ending: new Set(),
     settling: new Set(),
+    onBackendsWord: new Set(),
+    forGuard: new Set(),
     floods: new Map(),
     residue: false,
     stopping: false,
@@ -44,9 +44,8 @@ export function isFlooded(parts: BrokerParts, inHand: InHand, target: string): b
 }
 
 /**
- * Ends what is due at one target, batch after batch, until nothing is left to claim. Several hands
- * share the batch, so that the target works while the ledger is asked and told. Does nothing where
- * an earlier pass is still at it.
+ * Ends what is due at one target, batch after batch, until nothing is left to claim, or while its
+ * guard fails what goes without it. An earlier pass that is still at it is not disturbed.
  */
 export async function endDue(
   parts: BrokerParts,
@@ -54,8 +53,24 @@ export async function endDue(
   target: string,
   tally: Tally,
 ): Promise<void> {
-  if (inHand.ending.has(target)) return;
-  const turn = parts.circuits.ending.turn(target);
+  const busy = inHand.ending.has(target);
+  if (!busy) await endInHands(parts, inHand, target, tally);
+  if (parts.targets.access(target) === undefined) return;
+  const { ending, looking } = parts.circuits;
+  // Of endings that are under way nobody knows yet whether they fail; looks are answered at once.
+  const awayMs = Math.max(busy ? 0 : ending.awayMs(target), looking.awayMs(target));
+  if (isOpen(parts, target) && awayMs < GUARD_AWAY_MS) return;
+  beginWithoutGuard(parts, inHand, target, tally, awayMs);
+}
+
+/** Several hands share the batch, so that the target works while the ledger is asked and told. */
+async function endInHands(
+  parts: BrokerParts,
+  inHand: InHand,
+  target: string,
+  tally: Tally,
+): Promise<void> {
+  const turn = isOpen(parts, target) ? 'all' : parts.circuits.ending.turn(target);
   if (turn === 'none') return;
   inHand.ending.add(target);
   try {
@@ -69,20 +84,20 @@ export async function endDue(
   }
 }
 
-/**
- * One lease of a target that failed as a whole; true where the others may follow. Of a guard that is
- * away for longer as many as go into one call, for then OpenBao is asked to end them.
- */
+/** One lease of a target whose guard failed as a whole; true where the others may follow. */
 async function probe(parts: BrokerParts, target: string, tally: Tally): Promise<boolean> {
-  const isAway = parts.circuits.ending.awayMs(target) >= GUARD_AWAY_MS;
-  const due = await parts.ledger.claimDue('end', target, isAway ? NAMES_PER_CALL : 1);
+  const due = await parts.ledger.claimDue('end', target, 1, 'guard');
+  // All wait for their next attempt, or another replica has them: the first that is due is the probe.
+  if (due.length === 0) parts.circuits.ending.probeSoon(target);
   tally.claimed += due.length;
   const died = await endLeases(parts, due, 'anyone');
   tally.died += died.length;
   return isOpen(parts, target);
 }
 
+/** A guard that was taken away, as by a reload, pauses nothing any more. */
 function isOpen(parts: BrokerParts, target: string): boolean {
+  if (parts.targets.access(target) === undefined) return true;
   return !parts.circuits.ending.paused().some((paused) => paused.target === target);
 }
 

@@ -14,7 +14,7 @@ export function guardAway(
 ): Failure | undefined {
   if (scope.proof !== 'target') return undefined;
   // A pause of endings is over when one works: without any that waits nobody finds that out.
-  const ending = backlog.hasDue(target.name) ? circuits.ending.awayMs(target.name) : 0;
+  const ending = backlog.waitsForGuard(target.name) ? circuits.ending.awayMs(target.name) : 0;
   const away = Math.max(ending, circuits.looking.awayMs(target.name));
   if (away < GUARD_AWAY_MS) return undefined;
   return failure(

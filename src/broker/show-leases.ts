@@ -39,9 +39,10 @@ export function listLeases(
 
 /** What is not even tried while its target fails as a whole has no reason of its own. */
 function whatItWaitsFor({ circuits }: BrokerParts, lease: Lease, isLate: boolean): string | null {
-  const toEnd = isLate || lease.state === 'revoking' ? circuits.ending : undefined;
+  const { target, proof } = lease.snapshot;
+  const byGuard = (isLate || lease.state === 'revoking') && proof === 'target';
+  const toEnd = byGuard ? circuits.ending : undefined;
   const circuit = lease.state === 'revoked' ? circuits.settling : toEnd;
-  const { target } = lease.snapshot;
   return circuit?.paused().find((paused) => paused.target === target)?.reason ?? null;
 }
 

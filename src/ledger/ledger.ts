@@ -172,11 +172,16 @@ export type Lateness = {
 /** `end`: what may live is to die. `settle`: what is dead is to be settled with the backend. */
 export type DueWork = 'end' | 'settle';
 
+/** `guard`: leases with `proof: target`. `backend`: all others. */
+export type EndedBy = 'guard' | 'backend';
+
 /** What waits at one target. */
 export type DueTarget = {
   readonly target: string;
   /** Leases past their deadline or fenced, and not dead; claimed ones too. Counted up to a limit. */
   readonly backlog: number;
+  /** Some of them are to be seen dead by the target's guard (`proof: target`). */
+  readonly toProve: boolean;
   /** Something can be claimed now. */
   readonly toEnd: boolean;
   readonly toSettle: boolean;
@@ -328,8 +333,14 @@ export type Ledger = {
    * past their deadline (fenced here, cause `deadline`), `minting` ones past their mint deadline
    * (fenced, `mint_lost`) and `revoking` ones; the target's agents take turns, each with its longest
    * due first. `settle`: `revoked` ones, longest due first. May answer fewer than there are.
+   * `endedBy`: of those to end only what the target's guard ends, or what needs OpenBao alone.
    */
-  claimDue(work: DueWork, target: string, limit: number): Promise<readonly Lease[]>;
+  claimDue(
+    work: DueWork,
+    target: string,
+    limit: number,
+    endedBy?: EndedBy,
+  ): Promise<readonly Lease[]>;
   /** Claims settled leases whose residue is to be tried again. */
   claimResidue(limit: number): Promise<readonly Lease[]>;
   /**

@@ -204,7 +204,7 @@ export const SWEEP = setting({
   meaning:
     'Whether this replica sweeps (`on` or `off`). At least one replica must, or nothing ends ' +
     'leases that nobody completes. One that does not sweep does not hold back exchanges while ' +
-    'many endings wait (`revocation_backlog`).',
+    'many endings wait (`revocation_backlog`), or while a guard does not answer (`guard_unreachable`).',
   default: 'on',
   remedy: 'Choose on or off.',
   parse: either('on', 'off'),

@@ -4,7 +4,13 @@ import { createBacklog } from '../../src/broker/backlog.ts';
 test('exchanges stop above the limit, and go on when most of the backlog is gone', () => {
   const backlog = createBacklog();
   const count = (waiting: number) => {
-    const orders = { target: 'orders', backlog: waiting, toEnd: true, toSettle: false };
+    const orders = {
+      target: 'orders',
+      backlog: waiting,
+      toProve: true,
+      toEnd: true,
+      toSettle: false,
+    };
     backlog.counted([orders], 100);
     return backlog.refusal('orders')?.reason;
   };

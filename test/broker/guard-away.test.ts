@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { createBacklog } from '../../src/broker/backlog.ts';
+import { endDue, nothingInHand } from '../../src/broker/end-due.ts';
 import { endLeases } from '../../src/broker/end-leases.ts';
 import { endOverdueNames } from '../../src/broker/end-overdue-names.ts';
 import { guardAway } from '../../src/broker/guard-away.ts';
@@ -15,7 +16,25 @@ const AWAY_SECONDS = GUARD_AWAY_MS / 1000 + 1;
 
 /** The model's clock stands still, so that nothing bounded by time waits here. */
 async function untilIdle({ parts }: World): Promise<void> {
-  while (parts.background.size() > 0) await new Promise((resolve) => setImmediate(resolve));
+  while (parts.background.size() > 0) await idle();
+}
+
+const idle = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Fenced by somebody who left the rest to the sweep. */
+async function waiting(...fence: Parameters<typeof fenced>): Promise<Lease> {
+  const lease = await fenced(...fence);
+  await fence[0].parts.ledger.releaseClaims();
+  return lease;
+}
+
+/** What the sweep does at `orders` in so many seconds. */
+async function passes(world: World, seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second++) {
+    world.pass(1);
+    await world.sweepAt('orders');
+    await untilIdle(world);
+  }
 }
 
 /** Calls of its guard and prover wait from now on, until the answer is called. */
@@ -27,8 +46,12 @@ function freeze(place: ReturnType<World['at']>): () => void {
   return thaw;
 }
 
-async function fenced(world: World, target: string): Promise<Lease> {
-  const { id } = await world.lease(target);
+async function fenced(
+  world: World,
+  target: string,
+  proof?: Lease['snapshot']['proof'],
+): Promise<Lease> {
+  const { id } = await world.lease(target, proof);
   const ended = await world.parts.ledger.endLease({
     leaseId: id,
     cause: 'operator',
@@ -62,18 +85,86 @@ describe('a guard that is locked out of a target that is well', () => {
     expect(died.map(({ state }) => state)).toEqual(Array(3).fill('revoked'));
   });
 
-  test('of those that wait for the sweep as many as go into one call are tried', async () => {
+  test('leaves all that waits for the sweep to OpenBao in some passes, with one probe at a time', async () => {
     const world = modelParts();
-    const leases = await Promise.all(Array.from({ length: 30 }, () => world.lease('orders')));
-    world.pass(301);
+    const orders = world.at('orders');
+    const leases = await Promise.all(Array.from({ length: 250 }, () => waiting(world, 'orders')));
+    orders.lockedOut = true;
+    await passes(world, AWAY_SECONDS + 5);
+    expect(leases.filter((lease) => world.canLogin(lease))).toEqual([]);
+    expect(world.now(leases[249] as Lease)).toMatchObject({
+      state: 'revoking',
+      lateReason: 'no connection',
+    });
+    // Of the guard one lease was asked at a time, but for the first call, which found it away.
+    const asked = orders.endings;
+    await passes(world, 20);
+    expect(orders.endings - asked).toBeLessThan(10);
+
+    orders.lockedOut = false;
+    await passes(world, 20);
+    expect(leases.filter((lease) => world.now(lease)?.revokedAt === null)).toEqual([]);
+    expect(new Set(leases.map((lease) => world.now(lease)?.revocability))).toEqual(
+      new Set(['proven']),
+    );
+  });
+
+  test('is not left to an OpenBao that does not answer either, but for probes', async () => {
+    const world = modelParts();
+    await Promise.all(Array.from({ length: 30 }, () => waiting(world, 'orders')));
     world.at('orders').lockedOut = true;
-    await world.sweepAt('orders');
+    world.openBao.away = true;
+    await passes(world, 60);
+    expect(world.openBao.revocations).toBeGreaterThan(5);
+    expect(world.openBao.revocations).toBeLessThan(40);
+  });
+
+  test('leaves to OpenBao what comes due while an ending hangs', async () => {
+    const world = modelParts();
+    const inHand = nothingInHand();
+    const sweep = () => endDue(world.parts, inHand, 'orders', { claimed: 0, died: 0, settling: 0 });
+    await waiting(world, 'orders');
+    const thaw = freeze(world.at('orders'));
+    const hanging = [sweep(), endOverdueNames(world.parts, nothingUnderWay(), { endedByName: 0 })];
+    await idle();
+    const later = await waiting(world, 'orders');
     world.pass(AWAY_SECONDS);
-    await world.sweepAt('orders');
-    world.pass(20);
-    await world.sweepAt('orders');
-    await untilIdle(world);
-    expect(leases.filter((lease) => !world.canLogin(lease)).length).toBe(30);
+    await sweep();
+    for (let n = 0; n < 100 && world.canLogin(later); n++) await idle();
+    expect(world.canLogin(later)).toBe(false);
+    expect(world.now(later)?.state).toBe('revoking');
+    thaw();
+    await Promise.all(hanging);
+  });
+
+  test('holds up nothing that needs OpenBao alone', async () => {
+    const world = modelParts();
+    world.at('orders').lockedOut = true;
+    await waiting(world, 'orders');
+    await passes(world, 1);
+    const unproven = await waiting(world, 'orders', 'backend');
+    // The next probe is some seconds away.
+    for (let n = 0; n < 10; n++) world.parts.circuits.ending.failed('orders', 'no connection');
+    await passes(world, 1);
+    expect(world.now(unproven)).toMatchObject({ state: 'settled', revocability: 'revocable' });
+  });
+
+  test('is probed by what it has to end', async () => {
+    const world = modelParts();
+    const orders = world.at('orders');
+    orders.lockedOut = true;
+    const proven = await waiting(world, 'orders');
+    await passes(world, 1);
+    orders.lockedOut = false;
+    world.openBao.away = true;
+    await waiting(world, 'orders', 'backend');
+    world.pass(1);
+    // The other one has been due for longer.
+    await world.parts.ledger.recordLate([
+      { leaseId: proven.id, reason: 'no connection', retryInMs: 0, targetOid: null },
+    ]);
+    await passes(world, 1);
+    expect(world.now(proven)?.state).toBe('revoked');
   });
 
   test('is where nothing is minted any more, until it answers again', async () => {
@@ -121,7 +212,7 @@ describe('a guard that is locked out of a target that is well', () => {
     const pass = async (ms: number) => {
       world.pass(ms / 1000);
       for (const ring of rings.splice(0)) ring();
-      await new Promise((resolve) => setImmediate(resolve));
+      await idle();
     };
     const thaw = freeze(world.at('orders'));
     const ending = endLeases(parts, leases);
@@ -144,7 +235,10 @@ describe('a guard that is locked out of a target that is well', () => {
     parts.circuits.ending.failed('orders', 'permission denied');
     world.pass(AWAY_SECONDS);
     expect(asked()).toBeUndefined();
-    parts.backlog.counted([{ target: 'orders', toEnd: true, toSettle: false, backlog: 1 }], 100);
+    parts.backlog.counted(
+      [{ target: 'orders', toProve: true, toEnd: false, toSettle: false, backlog: 1 }],
+      100,
+    );
     expect(asked()?.reason).toBe('guard_unreachable');
   });
 });

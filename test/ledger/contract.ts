@@ -760,6 +760,30 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       await world.shiftClock(0);
     });
 
+    test('of what is due only what its guard ends is claimed, or only what needs none', async () => {
+      const [mixed, other] = [agent(), agent()];
+      const there = at(`target-${ids.uuid()}`);
+      const { target } = there.snapshot;
+      const unproven = { snapshot: { ...there.snapshot, proof: 'backend' as const } };
+      const due = (of: typeof mixed, where: typeof there | typeof unproven) =>
+        active(first, { agent: of, lease: { ...deadlineIn(5), ...where } });
+      const byGuard = [await due(mixed, there), await due(mixed, there), await due(other, there)];
+      const byBackend = [await due(mixed, unproven), await due(mixed, unproven)];
+      await world.shiftClock(6);
+      const idsOf = (leases: readonly { readonly id: string }[]) =>
+        leases.map(({ id }) => id).sort();
+      expect(idsOf(await first.claimDue('end', target, 100, 'backend'))).toEqual(idsOf(byBackend));
+      expect(await first.claimDue('end', target, 100, 'backend')).toEqual([]);
+      expect(await first.claimDue('end', target, 1, 'guard')).toHaveLength(1);
+      expect(await first.claimDue('end', target, 100, 'guard')).toHaveLength(2);
+      const shown = async () =>
+        (await first.dueTargets(100)).find((one) => one.target === target)?.toProve;
+      expect(await shown()).toBe(true);
+      await first.recordDeaths(byGuard.map(({ id }) => death(id)));
+      expect(await shown()).toBe(false);
+      await world.shiftClock(0);
+    });
+
     test('what waits at a target is counted until it is dead, and then is to be settled', async () => {
       const place = at(`target-${ids.uuid()}`);
       const { target } = place.snapshot;
@@ -772,13 +796,31 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       const fine = await active(first, { lease: { ...deadlineIn(300), ...place } });
       expect(await shown()).toBeUndefined();
       await world.shiftClock(6);
-      expect(await shown()).toEqual({ target, backlog: 3, toEnd: true, toSettle: false });
+      expect(await shown()).toEqual({
+        target,
+        backlog: 3,
+        toProve: true,
+        toEnd: true,
+        toSettle: false,
+      });
       expect((await shown(2))?.backlog).toBe(2);
       await first.claimDue('end', target, 100);
-      expect(await shown()).toEqual({ target, backlog: 3, toEnd: false, toSettle: false });
+      expect(await shown()).toEqual({
+        target,
+        backlog: 3,
+        toProve: true,
+        toEnd: false,
+        toSettle: false,
+      });
       const [one, two, three] = leases.map(({ id }) => id) as [string, string, string];
       await first.recordLate([{ leaseId: one, reason: 'x', retryInMs: 0, targetOid: null }]);
-      expect(await shown()).toEqual({ target, backlog: 3, toEnd: true, toSettle: false });
+      expect(await shown()).toEqual({
+        target,
+        backlog: 3,
+        toProve: true,
+        toEnd: true,
+        toSettle: false,
+      });
       const kept = await first.recordDeaths([death(two)]);
       expect(await shown()).toMatchObject({ backlog: 2, toSettle: false });
       const left = await first.recordDeaths([death(three)], 'anyone');

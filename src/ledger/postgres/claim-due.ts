@@ -2,9 +2,9 @@ import { sql } from 'kysely';
 import type { RawBuilder } from 'kysely';
 import { canonicalJson } from '../../foundation/canonical-json.ts';
 import type { Lease } from '../lease.ts';
-import type { DueWork } from '../ledger.ts';
+import type { DueWork, EndedBy } from '../ledger.ts';
 import { clockAfter } from './clock-after.ts';
-import { TARGET_OF, TO_END, TO_SETTLE } from './due-work.ts';
+import { ENDED_BY, TARGET_OF, TO_END, TO_SETTLE } from './due-work.ts';
 import { leaseColumns, leaseFromRow } from './lease-row.ts';
 import type { LeaseRow } from './lease-row.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
@@ -28,8 +28,9 @@ export async function claimDue(
   work: DueWork,
   target: string,
   limit: number,
+  endedBy?: EndedBy,
 ): Promise<readonly Lease[]> {
-  const candidates = work === 'end' ? byTurn(target, limit) : byAge(target, limit);
+  const candidates = work === 'end' ? byTurn(target, limit, endedBy) : byAge(target, limit);
   const { rows } = await sql<LeaseRow>`
     with recursive ${candidates}, due as (
       -- One after the other, in their order, and no more than are claimed.
@@ -68,7 +69,15 @@ export async function claimDue(
  * One probe of the index finds each agent that has leases here, however many it has; each that has
  * something due gives as many as every other, and those that have less leave room for the rest.
  */
-function byTurn(target: string, limit: number): RawBuilder<unknown> {
+function byTurn(target: string, limit: number, endedBy?: EndedBy): RawBuilder<unknown> {
+  const wanted = endedBy === undefined ? sql`` : sql`and ${ENDED_BY[endedBy]}`;
+  // Agents of whom none is wanted take no share.
+  const hasWanted =
+    endedBy === undefined
+      ? sql``
+      : sql`and exists (select from mayfly.lease as l
+          where ${TARGET_OF} = ${target} and ${TO_END} and l.agent_id = a.agent_id
+            and l.due_at <= (select mayfly.ledger_now()) ${wanted})`;
   return sql`
     agent as (
       (select l.agent_id, l.due_at from mayfly.lease as l
@@ -79,7 +88,7 @@ function byTurn(target: string, limit: number): RawBuilder<unknown> {
         where ${TARGET_OF} = ${target} and ${TO_END} and l.agent_id > a.agent_id
         order by l.agent_id, l.due_at limit 1) as next
     ), waiting as (
-      select a.agent_id from agent as a where a.due_at <= (select mayfly.ledger_now())
+      select a.agent_id from agent as a where a.due_at <= (select mayfly.ledger_now()) ${hasWanted}
     ), share as (
       select ceil(${LOOKED_AT_FOR_ONE} * ${limit}::int / greatest(count(*), 1)::numeric) as each
       from waiting
@@ -88,7 +97,7 @@ function byTurn(target: string, limit: number): RawBuilder<unknown> {
         select l.id, l.due_at, row_number() over (order by l.due_at) as turn
         from mayfly.lease as l
         where ${TARGET_OF} = ${target} and ${TO_END} and l.agent_id = w.agent_id
-          and l.due_at <= (select mayfly.ledger_now())
+          and l.due_at <= (select mayfly.ledger_now()) ${wanted}
         order by l.due_at limit s.each) as first
       order by first.turn, first.due_at
     )`;

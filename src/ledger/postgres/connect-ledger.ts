@@ -110,7 +110,7 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     endLease: (end) => endLease(ledger, end),
     endTimedOutTasks: (limit) => endTimedOutTasks(ledger, limit),
     dueTargets: (countUpTo) => dueTargets(ledger, countUpTo),
-    claimDue: (work, target, limit) => claimDue(ledger, work, target, limit),
+    claimDue: (...asked) => claimDue(ledger, ...asked),
     claimResidue: (limit) => claimResidue(ledger, limit),
     recordDeaths: (deaths, settledBy) => recordDeaths(ledger, deaths, settledBy),
     recordSettled: (leaseIds, note) => recordSettled(ledger, leaseIds, note),

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { DueTarget } from '../ledger.ts';
-import { TARGET_OF, TO_END, TO_SETTLE } from './due-work.ts';
+import { ENDED_BY, TARGET_OF, TO_END, TO_SETTLE } from './due-work.ts';
 import type { LedgerDatabase } from './ledger-database.ts';
 
 /**
@@ -12,6 +12,7 @@ const TURN_WITHIN_SECONDS = 30;
 type Row = {
   readonly target: string;
   readonly backlog: number;
+  readonly to_prove: boolean;
   readonly to_end: boolean;
   readonly to_settle: boolean;
 };
@@ -47,27 +48,28 @@ export async function dueTargets(
       where a.due_at <= clock.now + make_interval(secs => ${TURN_WITHIN_SECONDS})
       group by a.target
     ), backlog as (
-      select e.target, e.due, (select count(*)::int from (
-        select from clock, agent as a, lateral (
-          select from mayfly.lease as l
-          where ${TARGET_OF} = e.target and ${TO_END} and l.agent_id = a.agent_id
-            and l.due_at <= clock.now + make_interval(secs => ${TURN_WITHIN_SECONDS})
-            and (l.state = 'revoking' or l.due_at <= clock.now)) as undead
-        where a.target = e.target limit ${countUpTo}::int) as counted) as undead
-      from ending as e
+      select e.target, e.due, counted.undead, counted.to_prove from ending as e, lateral (
+        select count(*)::int as undead, bool_or(one.by_guard) as to_prove from (
+          select undead.by_guard from clock, agent as a, lateral (
+            select ${ENDED_BY.guard} as by_guard from mayfly.lease as l
+            where ${TARGET_OF} = e.target and ${TO_END} and l.agent_id = a.agent_id
+              and l.due_at <= clock.now + make_interval(secs => ${TURN_WITHIN_SECONDS})
+              and (l.state = 'revoking' or l.due_at <= clock.now)) as undead
+          where a.target = e.target limit ${countUpTo}::int) as one) as counted
     )
-    select target, sum(undead)::int as backlog, bool_or(to_end) as to_end,
-      bool_or(to_settle) as to_settle
+    select target, sum(undead)::int as backlog, coalesce(bool_or(to_prove), false) as to_prove,
+      bool_or(to_end) as to_end, bool_or(to_settle) as to_settle
     from (
-      select b.target, b.undead, b.due as to_end, false as to_settle from backlog as b
+      select b.target, b.undead, b.to_prove, b.due as to_end, false as to_settle from backlog as b
       union all
-      select s.target, 0, false, s.due_at <= clock.now from settling as s, clock
+      select s.target, 0, false, false, s.due_at <= clock.now from settling as s, clock
     ) as side
     group by target having bool_or(to_end or to_settle) or sum(undead) > 0
     order by target`.execute(ledger.db);
-  return rows.map(({ target, backlog, to_end, to_settle }) => ({
+  return rows.map(({ target, backlog, to_prove, to_end, to_settle }) => ({
     target,
     backlog,
+    toProve: to_prove,
     toEnd: to_end,
     toSettle: to_settle,
   }));

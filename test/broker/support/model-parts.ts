@@ -81,12 +81,11 @@ export function modelParts() {
   } as unknown as BrokerParts;
 
   /** A lease with its user at the target and its lease in OpenBao. */
-  async function lease(target: string): Promise<Lease> {
+  async function lease(target: string, proof = proofAt(target)): Promise<Lease> {
     const id = ids.uuid();
     const deadline = inSeconds(clock.now(), LIFE_SECONDS);
     const name = encodeName({ installation: INSTALLATION, leaseId: id, deadline });
-    const proof = target === 'legacy' ? ('backend' as const) : ('target' as const);
-    const revocability = target === 'legacy' ? ('revocable' as const) : ('proven' as const);
+    const revocability = proof === 'backend' ? ('revocable' as const) : ('proven' as const);
     const snapshot = {
       ...{ target, kind: 'postgres' as const, mount: MOUNT, config: target, role: target, proof },
       ...{ tokenRole: `mayfly-${target}`, catalogueHash: 'c0ffee' },
@@ -138,6 +137,10 @@ export function modelParts() {
     astray: (): BrokerParts => ({ ...parts, targets: makeTargets(newPlaces()) }),
     pass: (seconds: number) => (ms += seconds * 1000),
   };
+}
+
+function proofAt(target: string): Lease['snapshot']['proof'] {
+  return target === 'legacy' ? 'backend' : 'target';
 }
 
 function makeTargets(places: ReadonlyMap<string, Place>): BrokerParts['targets'] {

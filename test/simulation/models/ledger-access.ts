@@ -99,8 +99,8 @@ export function oneTripLedger(
     endTimedOutTasks: (limit) =>
       carry('endTimedOutTasks', '', () => model.endTimedOutTasks(limit, heldTask)),
     dueTargets: (countUpTo) => carry('dueTargets', '', () => model.dueTargets(countUpTo)),
-    claimDue: (work, target, limit) =>
-      carry('claimDue', `${work} ${target}`, () => model.claimDue(replica, work, target, limit)),
+    claimDue: (work, target, ...asked) =>
+      carry('claimDue', `${work} ${target}`, () => model.claimDue(replica, work, target, ...asked)),
     claimResidue: (limit) => carry('claimResidue', '', () => model.claimResidue(replica, limit)),
     recordDeaths: (deaths, settledBy) =>
       carry('recordDeaths', deaths.map(({ leaseId }) => leaseId).join(), () =>

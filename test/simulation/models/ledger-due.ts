@@ -1,5 +1,5 @@
 import type { Lease } from '../../../src/ledger/lease.ts';
-import type { DueTarget, DueWork } from '../../../src/ledger/ledger.ts';
+import type { DueTarget, DueWork, EndedBy } from '../../../src/ledger/ledger.ts';
 import type { LedgerTables } from './ledger-tables.ts';
 
 /** What is not dead though due has its turn within this: longer than claims and pauses. */
@@ -32,9 +32,15 @@ export function dueTargets(
     const undead = soon.filter(({ lease, atMs }) => lease.state === 'revoking' || atMs <= nowMs);
     const toEnd = soon.some(({ atMs }) => atMs <= nowMs);
     const toSettle = dueAt(tables, 'settle', target, nowMs).length > 0;
-    const backlog = Math.min(undead.length, countUpTo);
-    return toEnd || toSettle || backlog > 0 ? [{ target, backlog, toEnd, toSettle }] : [];
+    const counted = undead.slice(0, countUpTo);
+    const toProve = counted.some(({ lease }) => endedBy(lease) === 'guard');
+    const shown = { target, backlog: counted.length, toProve, toEnd, toSettle };
+    return toEnd || toSettle || counted.length > 0 ? [shown] : [];
   });
+}
+
+function endedBy({ snapshot }: Lease): EndedBy {
+  return snapshot.proof === 'target' ? 'guard' : 'backend';
 }
 
 /** In the order in which they are claimed: to end by the turn of agents, to settle by age. */
@@ -43,8 +49,11 @@ export function inTurn(
   now: Date,
   work: DueWork,
   target: string,
+  by?: EndedBy,
 ): readonly Lease[] {
-  const due = dueAt(tables, work, target, now.getTime());
+  const due = dueAt(tables, work, target, now.getTime()).filter(
+    ({ lease }) => work === 'settle' || by === undefined || endedBy(lease) === by,
+  );
   return (work === 'end' ? byTurns(due) : due).map(({ lease }) => lease);
 }
 

@@ -4,6 +4,7 @@ import type {
   Death,
   DueTarget,
   DueWork,
+  EndedBy,
   EndedTask,
   EndLease,
   EndTask,
@@ -138,9 +139,10 @@ export class ModelLedger {
     work: DueWork,
     target: string,
     limit: number,
+    endedBy?: EndedBy,
   ): readonly Lease[] {
     const now = this.#now();
-    const claimed = inTurn(this.tables, now, work, target)
+    const claimed = inTurn(this.tables, now, work, target, endedBy)
       .slice(0, limit)
       .map((lease) => {
         const lost = lease.state === 'minting' && lease.mintDeadline <= now;
