@@ -124,9 +124,9 @@ function isElsewhere({ lease, verdict, findings }: Judged): boolean {
 async function endElsewhere(parts: BrokerParts, judged: Judged): Promise<Judged> {
   const { lease, findings } = judged;
   if (findings === undefined || lease.backendLeaseId === null) return judged;
-  const known = await parts.reaper.knows(lease.backendLeaseId);
+  const known = await parts.reaper.lookUp(lease.backendLeaseId);
   if (!known.ok) return judged;
-  if (!known.value) {
+  if (known.value === null) {
     tellUnseen(parts, lease);
     return { ...judged, verdict: judge({ ...findings, backendSaid: 'unknown' }) };
   }
