@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import type { Lease } from '../../src/ledger/lease.ts';
+import type { Lease, NewAuditEvent } from '../../src/ledger/lease.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
-import { active, admitAll, AGENT, death } from './support/examples.ts';
+import { active, admitAll, AGENT, death, ids } from './support/examples.ts';
 import { startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 
@@ -106,6 +106,21 @@ test('completions of one task take two connections, however many there are', asy
   ]);
 });
 
+test('denials of one agent take two connections, and leave the exchanges of others their places', async () => {
+  await holder.query('begin');
+  // What each denial writes to, and no look does.
+  await holder.query('lock table mayfly.audit_event in share mode');
+  const waiting = outcomes(50, async () => {
+    await replica.recordDenial(denial());
+    return 'recorded';
+  });
+  await until(async () => (await blocked()) > 0);
+  await promptly('readForExchange', () => replica.readForExchange(OTHER.id, 'task-1'));
+  expect(await blocked()).toBe(2);
+  await holder.query('commit');
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set(['recorded']));
+});
+
 test('slow lists fill their share, and no more: endings and the sweep go on', async () => {
   const leases = await leasesToEnd();
   await holder.query('begin');
@@ -170,6 +185,12 @@ async function endAllPromptly(leases: ToEnd): Promise<void> {
   await endPromptly(leases);
   const stop = { agentId: OTHER.id, by: 'olivia', reason: 'odd' };
   expect((await promptly('quarantine', () => replica.quarantineAgent(stop))).changed).toBe(true);
+}
+
+function denial(): NewAuditEvent {
+  const body = { decision: 'deny', reason: 'agent_quarantined' };
+  const of = { agentId: AGENT.id, taskId: null, leaseId: null };
+  return { id: ids.uuid(), kind: 'decision.denied', ...of, body };
 }
 
 function completion({ taskId }: Lease) {

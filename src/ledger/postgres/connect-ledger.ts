@@ -100,10 +100,10 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     raiseEpoch: (from, to, confirmed) => raiseEpoch(ledger, from, to, confirmed),
     readForExchange: (...of) => readFacts(exchanges, ...of),
     openLease: (agent, ...opening) =>
-      inTurn(`agent ${agent.id}`, () => openLease(exchanges, agent, ...opening)),
+      inTurn(lineOf(agent.id), () => openLease(exchanges, agent, ...opening)),
     forgetKeys: (limit) => forgetKeys(ledger, limit),
     repeatsOf: (leaseIds, withinSeconds) => repeatsOf(lists, leaseIds, withinSeconds),
-    recordDenial: (event) => recordDenial(exchanges, event),
+    recordDenial: (event) => inTurn(lineOf(event.agentId), () => recordDenial(exchanges, event)),
     recordMint: (record) => recordMint(ledger, record),
     endTask: (end) =>
       inTurn(`task ${end.taskId} of ${end.agentId ?? 'any'}`, () => endTask(ledger, end)),
@@ -155,6 +155,11 @@ export function connectLedger(options: LedgerOptions): ConnectedLedger {
     countClosed: (limit, cursor) => countClosed(ledger, limit, cursor),
     lateTargets: (alarms, limit) => lateTargets(ledger, alarms, limit),
   };
+}
+
+/** Where all that an agent may crowd waits for its turn. */
+function lineOf(agentId: string | null): string {
+  return `agent ${agentId ?? 'unknown'}`;
 }
 
 /** Over all connections of the pool, and over the shares of it. */

@@ -14,7 +14,8 @@ const LISTS_OF_TEN = 2;
 /**
  * Statements of one row (exchanges of an agent, completions of a task) that are with Postgres at a
  * time. It lets one in after the other: while one holds the row the next stands behind it, and a
- * third would do nothing but keep a connection.
+ * third would do nothing but keep a connection. Denials of an agent hold no row, but stand in its
+ * line: what it is refused for takes no more than what it is granted.
  */
 const WITH_ONE_ROW = 2;
 /** Milliseconds in line for a turn: as for a free connection, for which it spares the wait. */
