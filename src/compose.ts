@@ -1,6 +1,7 @@
 import { createBackground } from './broker/background.ts';
 import { createBacklog } from './broker/backlog.ts';
 import { createCircuits } from './broker/circuits.ts';
+import { createDenials } from './broker/denials.ts';
 import type { Broker } from './broker/broker.ts';
 import type { BrokerParts } from './broker/parts.ts';
 import { createBroker } from './broker/create-broker.ts';
@@ -162,6 +163,7 @@ async function join(
     metrics,
     background: createBackground(clock, log),
     backlog: createBacklog(),
+    denials: createDenials({ clock, log }),
     circuits: createCircuits({ clock, ids, log, metrics }),
   };
   const marks = backend.marks(installation);

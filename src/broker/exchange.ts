@@ -30,7 +30,8 @@ type Progress = {
  * Trades a workload token and a declared task for one credential of one scope (RFC 8693). The
  * order is that of docs/architecture.md: who is asking, what for, may they, what do we promise,
  * make it, say so. Each refusal of a known agent leaves exactly one audit event (invariant I8), and
- * nothing refused reaches the backend.
+ * nothing refused reaches the backend. An agent that is refused without end is told to wait instead,
+ * and nothing is decided.
  */
 export async function exchange(
   parts: BrokerParts,
@@ -76,6 +77,8 @@ async function exchangeFor(
   const engine = parts.policies();
   const agent = catalogue.agents.get(caller.agent.id);
   if (!agent) return fail(noLongerRegistered(caller));
+  const tooOften = parts.denials.refusal(agent.id);
+  if (tooOften) return fail(tooOften);
   return decideAndGrant(parts, { catalogue, engine }, { ...caller, agent }, request);
 }
 
@@ -129,6 +132,7 @@ async function deny(
   refusal: Failure,
 ): Promise<Result<never, Failure>> {
   const id = parts.ids.uuid();
+  parts.denials.recorded(progress.caller.agent.id);
   await parts.ledger.recordDenial(denialEvent(id, progress.caller, refusal, progress));
   return fail({ ...refusal, decisionId: id });
 }

@@ -36,6 +36,12 @@ export const KEY_RETRY_SECONDS = 1;
 /** Idempotency-Keys that one pass of the sweep forgets. */
 export const KEYS_PER_PASS = 500;
 
+/**
+ * Denials of one agent that a replica records within a minute: more than the instances of an agent
+ * need that heed a refusal. At a usual size of 1 KB it is 400 MB of events a day, until somebody looks.
+ */
+export const DENIALS_PER_MINUTE = 300;
+
 /** Seconds after which an exchange that failed at the backend is worth another try. */
 export const MINT_RETRY_SECONDS = 2;
 

@@ -11,6 +11,7 @@ import type { TargetAccess } from '../target/target-access.ts';
 import type { Background } from './background.ts';
 import type { Circuits } from './circuits.ts';
 import type { Backlog } from './backlog.ts';
+import type { Denials } from './denials.ts';
 
 /** The targets that this replica can look into. */
 export type Targets = {
@@ -37,5 +38,6 @@ export type BrokerParts = {
   readonly metrics: Metrics;
   readonly background: Background;
   readonly backlog: Backlog;
+  readonly denials: Denials;
   readonly circuits: Circuits;
 };

@@ -57,6 +57,7 @@ export const FAILURE_REASONS = [
   'task_ended',
   'limit_open_leases',
   'limit_rate',
+  'limit_denials',
   'idempotency_key_in_flight',
   'idempotency_key_reused',
   // Can we.

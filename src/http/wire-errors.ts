@@ -101,6 +101,7 @@ export const WIRE_ERRORS: Table = {
   task_ended: wire('access_denied', 400, 409, 'Task has ended'),
   limit_open_leases: wire('access_denied', 400, 403, 'Too many open leases'),
   limit_rate: wire('temporarily_unavailable', 429, 429, 'Too many leases a minute'),
+  limit_denials: wire('temporarily_unavailable', 429, 429, 'Too many refusals a minute'),
   idempotency_key_in_flight: wire('temporarily_unavailable', 409, 409, 'Still under way'),
   idempotency_key_reused: wire('invalid_request', 400, 409, 'Key used for another request'),
 

@@ -26,6 +26,7 @@ const NOT_DECIDED = new Set([
   'ledger_unreachable',
   'revocation_backlog',
   'guard_unreachable',
+  'limit_denials',
   'stopping',
 ]);
 

@@ -1,6 +1,7 @@
 import { createBackground } from '../../src/broker/background.ts';
 import { createBacklog } from '../../src/broker/backlog.ts';
 import { createCircuits } from '../../src/broker/circuits.ts';
+import { createDenials } from '../../src/broker/denials.ts';
 import type { Broker } from '../../src/broker/broker.ts';
 import { createBroker } from '../../src/broker/create-broker.ts';
 import type { Targets } from '../../src/broker/parts.ts';
@@ -113,6 +114,7 @@ export function startReplica(around: Surroundings, process: Process): Replica {
     metrics,
     background: createBackground(clock, log),
     backlog: createBacklog(),
+    denials: createDenials({ clock, log }),
     circuits: createCircuits({ clock, ids, log, metrics }),
   });
   return { process, broker, startedAtMs: network.time.nowMs };

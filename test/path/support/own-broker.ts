@@ -2,6 +2,7 @@ import { createBacklog } from '../../../src/broker/backlog.ts';
 import { createBackground } from '../../../src/broker/background.ts';
 import type { Broker, ExchangeGrant, TaskEnding } from '../../../src/broker/broker.ts';
 import { createCircuits } from '../../../src/broker/circuits.ts';
+import { createDenials } from '../../../src/broker/denials.ts';
 import { createBroker } from '../../../src/broker/create-broker.ts';
 import type { BrokerParts } from '../../../src/broker/parts.ts';
 import type { Catalogue } from '../../../src/catalogue/catalogue.ts';
@@ -141,6 +142,7 @@ async function realParts(
     probe: backend.probe,
     targets,
     backlog: createBacklog(),
+    denials: createDenials({ clock, log }),
     circuits: createCircuits({ clock, ids, log, metrics }),
     clock,
     ids,
