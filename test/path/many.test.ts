@@ -34,7 +34,8 @@ function url(index: number): string {
 }
 
 test('50 concurrent exchanges on two brokers at cap 5: exactly 5', async () => {
-  for (let round = 0; round < scaled(10); round++) {
+  // Not scaled: twice as many refusals would come to their own bound at each broker.
+  for (let round = 0; round < 10; round++) {
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, index) =>
         exchange(url(index), capped, {

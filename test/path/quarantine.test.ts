@@ -89,11 +89,13 @@ test('quarantine under 50 exchanges a second on three brokers: nothing is grante
     await new Promise((resolve) => setTimeout(resolve, 60));
     const outcomes = await load.stop();
     for (const { sentAt, answer } of outcomes) {
-      expect([200, 400]).toContain(answer.status);
+      expect([200, 400, 429]).toContain(answer.status);
       if (answer.status === 400) {
         expect(answer.body['error_reason']).toBe('agent_quarantined');
       }
-      if (sentAt > answered) expect(answer.status).toBe(400);
+      // So many rounds may come to the bound of refusals.
+      if (answer.status === 429) expect(answer.body['error_reason']).toBe('limit_denials');
+      if (sentAt > answered) expect(answer.status).not.toBe(200);
     }
     const late = outcomes.filter(
       ({ answer, answeredAt }) => answer.status === 200 && answeredAt > answered,
