@@ -4,6 +4,7 @@ import { createCircuits } from './broker/circuits.ts';
 import { createDenials } from './broker/denials.ts';
 import type { Broker } from './broker/broker.ts';
 import type { BrokerParts } from './broker/parts.ts';
+import { nobodyWaiting } from './broker/waiting.ts';
 import { createBroker } from './broker/create-broker.ts';
 import type { Watched } from './broker/create-broker.ts';
 import { announceCatalogue } from './broker/keep-catalogue.ts';
@@ -165,6 +166,7 @@ async function join(
     backlog: createBacklog(),
     denials: createDenials({ clock, log }),
     circuits: createCircuits({ clock, ids, log, metrics }),
+    waiting: nobodyWaiting(clock),
   };
   const marks = backend.marks(installation);
   const watch = openLedgerWatch(parts, marks, settings.observe);

@@ -68,6 +68,8 @@ export type TaskEnding = {
   readonly leaseCount: number;
   /** True when every lease is dead (`revoked`, `settled` or `abandoned`). */
   readonly allDead: boolean;
+  /** How long their deaths were waited for, at most: 0 where too many calls of the agent did. */
+  readonly waitSeconds: number;
 };
 
 export type LeaseDetail = { readonly lease: Lease; readonly events: readonly AuditEvent[] };

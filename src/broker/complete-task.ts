@@ -13,7 +13,8 @@ import { nowOrLater } from './tell-later.ts';
 
 /**
  * Ends an agent's own task and waits until its leases are dead, `waitSeconds` at most. Asks no
- * policy and no backend: ending must always be possible. Completing twice answers the same.
+ * policy and no backend: ending must always be possible. Completing twice answers the same. Where too
+ * many calls of the agent wait already, it answers at once.
  */
 export function completeTask(
   parts: BrokerParts,
@@ -31,7 +32,13 @@ export function completeTask(
       note: completion.note,
       by: `agent:${caller.agent.id}`,
     });
-    return ended ? waitForDeaths(parts, ended, waitSeconds) : noSuchTask();
+    if (!ended) return noSuchTask();
+    const done = await parts.waiting.calls.take(caller.agent.id);
+    try {
+      return await waitForDeaths(parts, ended, done === null ? 0 : waitSeconds);
+    } finally {
+      done?.();
+    }
   });
 }
 
@@ -75,7 +82,7 @@ async function waitForDeaths(
   if (ended.endedNow) parts.metrics.ended(ended.task.endCause ?? 'completed');
   const leases = await endUntilDead(parts, ended.leases, waitSeconds);
   const { task, leaseCount } = ended;
-  return succeed({ task, leases, leaseCount, allDead: leases.every(isDead) });
+  return succeed({ task, leases, leaseCount, allDead: leases.every(isDead), waitSeconds });
 }
 
 function noSuchTask(): Result<never, Failure> {

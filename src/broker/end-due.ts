@@ -1,5 +1,6 @@
 import { beginWithoutGuard } from './end-due-without-guard.ts';
 import { endLeases } from './end-leases.ts';
+import { endingIsOpen } from './guard-away.ts';
 import { ENDING_HANDS, FLOOD_FRESH_MS, GUARD_AWAY_MS, SETTLINGS_PER_CLAIM } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { settleLeases } from './settle-leases.ts';
@@ -59,7 +60,7 @@ export async function endDue(
   const { ending, looking } = parts.circuits;
   // Of endings that are under way nobody knows yet whether they fail; looks are answered at once.
   const awayMs = Math.max(busy ? 0 : ending.awayMs(target), looking.awayMs(target));
-  if (isOpen(parts, target) && awayMs < GUARD_AWAY_MS) return;
+  if (endingIsOpen(parts, target) && awayMs < GUARD_AWAY_MS) return;
   beginWithoutGuard(parts, inHand, target, tally, awayMs);
 }
 
@@ -70,7 +71,7 @@ async function endInHands(
   target: string,
   tally: Tally,
 ): Promise<void> {
-  const turn = isOpen(parts, target) ? 'all' : parts.circuits.ending.turn(target);
+  const turn = endingIsOpen(parts, target) ? 'all' : parts.circuits.ending.turn(target);
   if (turn === 'none') return;
   inHand.ending.add(target);
   try {
@@ -92,13 +93,7 @@ async function probe(parts: BrokerParts, target: string, tally: Tally): Promise<
   tally.claimed += due.length;
   const died = await endLeases(parts, due, 'anyone');
   tally.died += died.length;
-  return isOpen(parts, target);
-}
-
-/** A guard that was taken away, as by a reload, pauses nothing any more. */
-function isOpen(parts: BrokerParts, target: string): boolean {
-  if (parts.targets.access(target) === undefined) return true;
-  return !parts.circuits.ending.paused().some((paused) => paused.target === target);
+  return endingIsOpen(parts, target);
 }
 
 async function oneHand(
@@ -108,7 +103,7 @@ async function oneHand(
   tally: Tally,
 ): Promise<void> {
   const batch = Math.ceil(parts.catalogue.current().limits.sweep_batch / ENDING_HANDS);
-  while (!inHand.stopping && isOpen(parts, target)) {
+  while (!inHand.stopping && endingIsOpen(parts, target)) {
     const due = await parts.ledger.claimDue('end', target, batch);
     if (due.length === 0) return;
     tally.claimed += due.length;

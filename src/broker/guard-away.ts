@@ -23,3 +23,15 @@ export function guardAway(
     { retryAfterSeconds: GUARD_AWAY_RETRY_SECONDS },
   );
 }
+
+/**
+ * True while endings go on at this target: its guard does not fail as a whole. One that was taken away,
+ * as by a reload, pauses nothing any more.
+ */
+export function endingIsOpen(
+  { circuits, targets }: Pick<BrokerParts, 'circuits' | 'targets'>,
+  target: string,
+): boolean {
+  if (targets.access(target) === undefined) return true;
+  return !circuits.ending.paused().some((paused) => paused.target === target);
+}

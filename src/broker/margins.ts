@@ -51,6 +51,12 @@ export const TELL_AGAIN_MS = 500;
 /** Milliseconds until such telling is left to claims and deadlines: the longest usual failover. */
 export const TELL_FOR_MS = 60_000;
 
+/**
+ * Calls of one agent that wait for deaths at a time: a twentieth of a replica's connections, so that
+ * the callers of one agent do not keep out all others while its target is away.
+ */
+export const WAITS_OF_AGENT = 200;
+
 /** Seconds after which the identifier of an ended task may be used again by the same agent. */
 export const IDENTIFIER_REST_SECONDS = 24 * 3600;
 

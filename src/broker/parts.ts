@@ -12,6 +12,7 @@ import type { Background } from './background.ts';
 import type { Circuits } from './circuits.ts';
 import type { Backlog } from './backlog.ts';
 import type { Denials } from './denials.ts';
+import type { Waiting } from './waiting.ts';
 
 /** The targets that this replica can look into. */
 export type Targets = {
@@ -40,4 +41,5 @@ export type BrokerParts = {
   readonly backlog: Backlog;
   readonly denials: Denials;
   readonly circuits: Circuits;
+  readonly waiting: Waiting;
 };

@@ -6,7 +6,7 @@ import type { Result } from '../foundation/result.ts';
 import type { OperatorCaller } from '../identity/principal.ts';
 import type { Lease } from '../ledger/lease.ts';
 import { LIVE_STATES } from '../ledger/lease-states.ts';
-import { endUntilDead } from './end-until-dead.ts';
+import { endOnce, endUntilDead } from './end-until-dead.ts';
 import { withLedger } from './ledger-faults.ts';
 import type { BrokerParts } from './parts.ts';
 import { withPermission } from './permission.ts';
@@ -56,9 +56,16 @@ function isLive({ state }: Lease): boolean {
 }
 
 async function tryNow(parts: BrokerParts, lease: Lease, waitSeconds: number): Promise<void> {
-  if (lease.state === 'revoking') await endUntilDead(parts, [lease], waitSeconds);
+  if (lease.state === 'revoking') await endNow(parts, lease, waitSeconds);
   else if (lease.state === 'revoked') await settleLeases(parts, [lease]);
   else if (lease.residue !== null) await retryOneResidue(parts, lease);
+}
+
+/** The first attempt goes whatever is paused: an operator's is as good a probe as any. */
+async function endNow(parts: BrokerParts, lease: Lease, waitSeconds: number): Promise<void> {
+  await endOnce(parts, [lease]);
+  const after = await parts.ledger.lease(lease.id);
+  if (after?.state === 'revoking') await endUntilDead(parts, [after], waitSeconds);
 }
 
 /** What takes longer than the caller waits goes on behind the answer. */

@@ -43,7 +43,10 @@ export function revokeCredential(
     if (known?.agentId !== caller.agent.id) return succeed(undefined);
     const by = `agent:${caller.agent.id}`;
     const lease = await fence(parts, known.id, 'revoked_by_holder', null, by);
-    if (lease) parts.background.run('end a returned credential', () => endNow(parts, lease));
+    // It may be handed back again and again: all of that shares one attempt.
+    if (lease) {
+      parts.background.run('end a returned credential', () => endUntilDead(parts, [lease], 0));
+    }
     return succeed(undefined);
   });
 }

@@ -34,7 +34,7 @@ export function completeTaskEndpoint({ broker, clock }: HttpParts): Endpoint {
     Object.assign(notes, { leases: ended.value.leases.length, all_dead: ended.value.allDead });
     return succeed({
       status: ended.value.allDead ? 200 : 202,
-      headers: { 'Preference-Applied': `wait=${wait}` },
+      headers: { 'Preference-Applied': `wait=${ended.value.waitSeconds}` },
       body: taskEndingJson(ended.value),
     });
   };

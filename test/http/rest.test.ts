@@ -19,7 +19,7 @@ describe('completing a task', () => {
       completeTask: (_caller, _task, _completion, wait) => {
         waits.push(wait);
         return Promise.resolve(
-          succeed({ task, leases: [deadLease], leaseCount: 1, allDead: true }),
+          succeed({ task, leases: [deadLease], leaseCount: 1, allDead: true, waitSeconds: 10 }),
         );
       },
     });
@@ -50,7 +50,9 @@ describe('completing a task', () => {
     const waiting = { ...lease, state: 'revoking', lateReason: 'target out of reach' } as const;
     const { url } = await serving({
       completeTask: () =>
-        Promise.resolve(succeed({ task, leases: [waiting], leaseCount: 1, allDead: false })),
+        Promise.resolve(
+          succeed({ task, leases: [waiting], leaseCount: 1, allDead: false, waitSeconds: 10 }),
+        ),
     });
     const response = await fetch(url + complete, {
       method: 'POST',
@@ -78,12 +80,15 @@ describe('completing a task', () => {
     const { url } = await serving({
       completeTask: (_caller, _task, _completion, wait) => {
         waits.push(wait);
-        return Promise.resolve(succeed({ task, leases: [], leaseCount: 1, allDead: true }));
+        return Promise.resolve(
+          succeed({ task, leases: [], leaseCount: 1, allDead: true, waitSeconds: wait }),
+        );
       },
     });
     const headers = { ...json, ...asAgent, Prefer: prefer };
-    await fetch(url + complete, { method: 'POST', headers, body: SUCCEEDED });
+    const response = await fetch(url + complete, { method: 'POST', headers, body: SUCCEEDED });
     expect(waits).toEqual([seconds]);
+    expect(response.headers.get('preference-applied')).toBe(`wait=${seconds}`);
   });
 
   test("somebody else's task is not found", async () => {

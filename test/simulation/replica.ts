@@ -3,6 +3,7 @@ import { createBacklog } from '../../src/broker/backlog.ts';
 import { createCircuits } from '../../src/broker/circuits.ts';
 import { createDenials } from '../../src/broker/denials.ts';
 import type { Broker } from '../../src/broker/broker.ts';
+import { nobodyWaiting } from '../../src/broker/waiting.ts';
 import { createBroker } from '../../src/broker/create-broker.ts';
 import type { Targets } from '../../src/broker/parts.ts';
 import type { Catalogue } from '../../src/catalogue/catalogue.ts';
@@ -116,6 +117,7 @@ export function startReplica(around: Surroundings, process: Process): Replica {
     backlog: createBacklog(),
     denials: createDenials({ clock, log }),
     circuits: createCircuits({ clock, ids, log, metrics }),
+    waiting: nobodyWaiting(clock),
   });
   return { process, broker, startedAtMs: network.time.nowMs };
 }

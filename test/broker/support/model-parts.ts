@@ -1,6 +1,7 @@
 import { createBackground } from '../../../src/broker/background.ts';
 import { createCircuits } from '../../../src/broker/circuits.ts';
 import { endDue, nothingInHand } from '../../../src/broker/end-due.ts';
+import { nobodyWaiting } from '../../../src/broker/waiting.ts';
 import type { BrokerParts } from '../../../src/broker/parts.ts';
 import type { Clock } from '../../../src/foundation/clock.ts';
 import { createLog } from '../../../src/foundation/log.ts';
@@ -78,6 +79,7 @@ export function modelParts() {
     ...{ clock, ids, log, metrics },
     background: createBackground(clock, log),
     circuits: createCircuits({ clock, ids, log, metrics }),
+    waiting: nobodyWaiting(clock),
   } as unknown as BrokerParts;
 
   /** A lease with its user at the target and its lease in OpenBao. */

@@ -34,12 +34,16 @@ export function standInBroker(changes: Partial<Broker> = {}): Broker {
     exchange: () => Promise.resolve(succeed(grant)),
     answerLost: () => Promise.resolve(),
     completeTask: () =>
-      Promise.resolve(succeed({ task, leases: [deadLease], leaseCount: 1, allDead: true })),
+      Promise.resolve(
+        succeed({ task, leases: [deadLease], leaseCount: 1, allDead: true, waitSeconds: 10 }),
+      ),
     revokeCredential: () => Promise.resolve(succeed(undefined)),
     revokeLease: () => Promise.resolve(succeed(deadLease)),
     retryLease: () => Promise.resolve(succeed(deadLease)),
     revokeTask: () =>
-      Promise.resolve(succeed({ task, leases: [deadLease], leaseCount: 1, allDead: true })),
+      Promise.resolve(
+        succeed({ task, leases: [deadLease], leaseCount: 1, allDead: true, waitSeconds: 10 }),
+      ),
     listLeases: () =>
       Promise.resolve(succeed({ items: [{ ...lease, repeatOf: null }], cursor: 'next' })),
     showLease: () => Promise.resolve(succeed({ lease, events: [event] })),

@@ -3,6 +3,7 @@ import { createBackground } from '../../../src/broker/background.ts';
 import type { Broker, ExchangeGrant, TaskEnding } from '../../../src/broker/broker.ts';
 import { createCircuits } from '../../../src/broker/circuits.ts';
 import { createDenials } from '../../../src/broker/denials.ts';
+import { nobodyWaiting } from '../../../src/broker/waiting.ts';
 import { createBroker } from '../../../src/broker/create-broker.ts';
 import type { BrokerParts } from '../../../src/broker/parts.ts';
 import type { Catalogue } from '../../../src/catalogue/catalogue.ts';
@@ -144,6 +145,7 @@ async function realParts(
     backlog: createBacklog(),
     denials: createDenials({ clock, log }),
     circuits: createCircuits({ clock, ids, log, metrics }),
+    waiting: nobodyWaiting(clock),
     clock,
     ids,
     log,
