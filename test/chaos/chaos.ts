@@ -113,10 +113,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       (killsOf(tally) >= options.kills && fewest(tally) >= options.each) ||
       Date.now() - begun > options.minutes * 60_000;
     while (!enough()) {
-      const next = Math.min(
-        killsOf(tally) + options.compareEvery,
-        Math.max(options.kills, killsOf(tally) + 1),
-      );
+      const soon = killsOf(tally) + options.compareEvery;
+      const next = killsOf(tally) < options.kills ? Math.min(soon, options.kills) : soon;
       await oneStretch(stage, options, () => enough() || killsOf(tally) >= next);
       if (enough()) await pullPlants(stage).catch(() => undefined);
       const comparison = await compareBooks(stage, killsOf(tally), options);
