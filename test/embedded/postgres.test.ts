@@ -72,7 +72,8 @@ describe('the embedded Postgres', () => {
   test('stops at once, also with sessions open and when it is frozen', async () => {
     const server = await start(join(await newFolder(), 'data'));
     const asleep = ask(server, 'select pg_sleep(60)').catch((error: unknown) => error);
-    await ask(server, 'select 1');
+    const asleepNow = `select from pg_stat_activity where query = 'select pg_sleep(60)'`;
+    while ((await ask(server, asleepNow)).length === 0) await systemClock.sleep(20);
     server.kill('SIGSTOP');
     const begun = performance.now();
     await server.stop();
