@@ -164,6 +164,7 @@ async function openStage(world: Stage['world'], options: ChaosOptions): Promise<
     watch: startWatch(oracle, record),
     tally: options.tally,
     points: options.points,
+    each: options.each,
     armed: new Set(),
     say: options.say ?? (() => undefined),
     ending: false,

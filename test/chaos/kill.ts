@@ -32,7 +32,7 @@ const TERM_AFTER_MS = 400;
 /** One broker, armed with one fail point, brought there, and gone. */
 export async function killOnce(stage: Stage, replica: Replica): Promise<void> {
   const { random, tally, armed } = stage;
-  const point = nextPoint(tally, stage.points, armed, random);
+  const point = nextPoint(tally, stage);
   const recipe = recipeFor(point);
   armed.add(point);
   const action = random.chance(STOPPED) && !recipe.stop ? 'stop' : 'kill';

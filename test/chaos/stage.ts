@@ -19,6 +19,8 @@ export type Stage = {
   readonly tally: Tally;
   /** Fail points that are to be reached. */
   readonly points: readonly string[];
+  /** Kills that each point is to have. */
+  readonly each: number;
   /** Fail points that a broker is armed with now. */
   readonly armed: Set<string>;
   /** Told each kill, for those who watch. */

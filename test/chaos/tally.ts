@@ -48,6 +48,13 @@ export function fewest(tally: Tally): number {
   return Math.min(...POINTS.map((point) => tally.kills[point] ?? 0));
 }
 
+type Choice = {
+  readonly points: readonly string[];
+  readonly each: number;
+  readonly armed: ReadonlySet<string>;
+  readonly random: Random;
+};
+
 /** Misses count a little, so that a point out of reach does not hold up the others. */
 const MISS_WEIGHT = 0.5;
 
@@ -68,16 +75,16 @@ function lineOf(point: string): 'reconcile' | 'long' | undefined {
   return recipeFor(point).patience > LONG ? 'long' : undefined;
 }
 
-/** The next point to arm: one that was killed at least often, and that nobody is armed with. */
-export function nextPoint(
-  tally: Tally,
-  points: readonly string[],
-  armed: ReadonlySet<string>,
-  random: Random,
-): string {
+/**
+ * The next point to arm: one that was killed at least often, and that nobody is armed with. Those that
+ * were not killed `each` times yet go before all others, however often they were missed.
+ */
+export function nextPoint(tally: Tally, { points, each, armed, random }: Choice): string {
   const weigh = (point: string) =>
     (tally.kills[point] ?? 0) + (tally.missed[point] ?? 0) * MISS_WEIGHT;
-  const free = points.filter((point) => !armed.has(point) && !standsInLine(point, armed));
+  const all = points.filter((point) => !armed.has(point) && !standsInLine(point, armed));
+  const lacking = all.filter((point) => (tally.kills[point] ?? 0) < each);
+  const free = lacking.length > 0 ? lacking : all;
   const least = Math.min(...free.map(weigh));
   return random.pick(free.filter((point) => weigh(point) <= least));
 }
