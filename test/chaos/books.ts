@@ -156,13 +156,21 @@ function summary({ roles, rows, backend }: Books): string {
 }
 
 /**
- * The ledger is read last: what was opened meanwhile is known then. What was planted counts too: the
- * guard must have ended it by now.
+ * Target and OpenBao are read before the ledger and after it, and what was there both times counts: what
+ * ended meanwhile is not unknown because its row is closed, nor what was opened because it is not there
+ * yet. What was planted counts too: the guard must have ended it by now.
  */
 async function readBooks(oracle: Oracle): Promise<Books> {
-  const [{ roles }, backend] = await Promise.all([oracle.target(), oracle.backendLeases()]);
+  const before = await Promise.all([oracle.target(), oracle.backendLeases()]);
   const rows = await oracle.openLeases();
-  return { roles, rows, backend };
+  const [{ roles }, backend] = await Promise.all([oracle.target(), oracle.backendLeases()]);
+  const names = new Set(before[0].roles.map(({ name }) => name));
+  const ids = new Set(before[1]);
+  return {
+    roles: roles.filter(({ name }) => names.has(name)),
+    rows,
+    backend: backend.filter((id) => ids.has(id)),
+  };
 }
 
 function isOpen({ state }: LedgerRow): boolean {
