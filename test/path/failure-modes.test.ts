@@ -252,11 +252,15 @@ describe('F-REV-3 a target that is dead', () => {
          state, revocability, credential_name, decision_id, created_at, deadline, mint_deadline,
          backend_ends_by, fenced_at, end_cause, next_attempt_at, snapshot)
        select gen_random_uuid(), l.task_id, l.agent_id, l.owner, l.instance, l.issuer, l.subject,
-         l.scope, 'revoking', 'proven', overlay(l.credential_name placing lpad(n::text, 3, '0') from 30 for 3),
+         l.scope, 'revoking', 'proven', made_up.name,
          l.decision_id, l.created_at, l.created_at - interval '1 hour', l.mint_deadline,
          l.created_at, l.created_at - interval '1 hour', 'deadline', now(),
          l.snapshot || '{"target": "ghost"}'
-       from mayfly.lease l, generate_series(1, $2::int) n where l.id = $1
+       from mayfly.lease l, generate_series(1, $2::int + 1) n, lateral (
+         select overlay(l.credential_name placing lpad(n::text, 3, '0') from 30 for 3)) made_up (name)
+       -- One name of the series may be the lease's own.
+       where l.id = $1 and made_up.name <> l.credential_name
+       limit $2
        returning id)
        insert into mayfly.audit_event (id, at, kind, lease_id, body)
        select gen_random_uuid(), now(), 'decision.permitted', id, '{}' from made`,
