@@ -22,7 +22,6 @@ const LONGEST = [
   'embedded/postgres',
   'commands/program',
   'simulation/simulation',
-  'path/clients',
   'path/bad-input',
   'ledger/races',
   'http/exchange-form',
