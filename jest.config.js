@@ -39,7 +39,7 @@ export default {
   },
   testSequencer: '<rootDir>/test/longest-first.mjs',
   // Most of them wait for servers and deadlines: more than two cores' worth.
-  maxWorkers: 4,
+  maxWorkers: 5,
   testTimeout: 30_000,
   collectCoverageFrom: ['src/**/*.ts'],
   coverageProvider: 'babel',
