@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
+import { systemClock } from '../../src/foundation/clock.ts';
 import { expectGone, expectResidue } from './support/expect-dead.ts';
 import { canLogIn } from './support/hostile.ts';
 import { NAIVE, naiveRevoke } from './support/naive-revoke.ts';
@@ -128,6 +129,124 @@ describe('large object', () => {
     await act(credential, 'select lo_create(0)');
     await expectNaiveFails(credential, NAIVE.terminateAndDrop);
   });
+});
+
+describe('more leftovers than one call can remove', () => {
+  const TABLES = 600;
+  const GRANTEES = 100;
+  /** Milliseconds within which a call is answered: far below what the server lets one take. */
+  const CALL_MS = 5_000;
+  beforeAll(() =>
+    world.root.query(`do $$ begin
+      for i in 1..${GRANTEES} loop execute 'create role grantee_' || i; end loop; end $$`),
+  );
+
+  /** Grants that, revoked one by one, took longer than a call may. */
+  const leaveGrants = (credential: Credential, prefix: string) =>
+    act(
+      credential,
+      `do $$
+       declare grantees text :=
+         (select string_agg('grantee_' || i, ', ') from generate_series(1, ${GRANTEES}) i);
+       begin
+         for i in 1..${TABLES} loop
+           execute 'create table work.${prefix}_' || i || ' (x integer)';
+           execute 'grant select on work.${prefix}_' || i || ' to ' || grantees;
+         end loop;
+       end $$`,
+    );
+  const endUntilGone = async (name: string) => {
+    for (let calls = 0; calls < 10; calls++) {
+      const [ending] = await world.access.guard.end([name]);
+      if (ending?.residue === null) return expectGone(world, name);
+      expect(ending).toMatchObject({ ended: true });
+    }
+    throw new Error('something was left for ever');
+  };
+  const timed = async (work: Promise<unknown>) => {
+    const begun = systemClock.monotonicMs();
+    await work;
+    expect(systemClock.monotonicMs() - begun).toBeLessThan(CALL_MS);
+  };
+
+  test('grants: dead after the first call, which is soon answered, and gone after some more', async () => {
+    const credential = await mint(world, 'orders_write');
+    await leaveGrants(credential, 'granted');
+    await timed(expectResidue(world, credential.name, /many grants/));
+    await endUntilGone(credential.name);
+    const { rows } = await world.root.query(
+      `select count(*)::int as tables, bool_or(exists
+           (select from aclexplode(relacl) where grantee <> relowner)) as granted
+         from pg_class where relname like 'granted\\_%'
+           and relowner = 'mayfly_te5t_estate_orders_write'::regrole`,
+    );
+    expect(rows).toEqual([{ tables: TABLES, granted: false }]);
+  }, 60_000);
+
+  test('routines, some of which go with others', async () => {
+    const credential = await mint(world, 'orders_write');
+    await act(
+      credential,
+      `do $$ begin
+         for i in 1..300 loop
+           execute format('create function work.base_%s() returns integer return 1', i);
+           execute format('create function work.over_%s() returns integer return work.base_%s()', i, i);
+         end loop;
+       end $$`,
+    );
+    await timed(world.access.guard.end([credential.name]));
+    await endUntilGone(credential.name);
+  }, 60_000);
+
+  test('several such names and others in one call: all are dead, and the others gone', async () => {
+    const hoarders = [await mint(world, 'orders_write'), await mint(world, 'orders_write')];
+    for (const [index, hoarder] of hoarders.entries()) await leaveGrants(hoarder, `hoard_${index}`);
+    const others = [await mint(world), await mint(world, 'orders_write')];
+    const names = [...hoarders, ...others].map(({ name }) => name);
+    const ending = world.access.guard.end(names);
+    await timed(ending);
+    const [one, two, ...rest] = await ending;
+    for (const left of [one, two]) {
+      expect(left).toMatchObject({ ended: true, residue: expect.stringMatching(/many grants/) });
+    }
+    for (const gone of rest) expect(gone).toMatchObject({ ended: true, residue: null });
+    for (const { name } of hoarders) await endUntilGone(name);
+  }, 60_000);
+
+  test('a single statement that takes longer than a call may: dead, with that as the reason', async () => {
+    await world.root.query(`
+      create function public.slow_cleaning() returns event_trigger language plpgsql
+        as $$ begin perform pg_sleep(30); end $$;
+      create event trigger slow_cleaning on ddl_command_start when tag in ('DROP OWNED')
+        execute function public.slow_cleaning()`);
+    const credential = await mint(world);
+    const other = await mint(world);
+    await act(credential, 'select lo_create(0)');
+    const { username, password } = world.plan.guard;
+    const guard = await world.connect(username, password);
+    try {
+      await guard.query(`set statement_timeout = '1s'`);
+      const { rows } = await guard.query<{ answer: { names: { name: string }[] } }>(
+        `call mayfly_te5t.finish($1, 1, null)`,
+        [[credential.name, other.name]],
+      );
+      const answers = new Map(rows[0]?.answer.names.map((answer) => [answer.name, answer]));
+      const reason = expect.stringMatching(/statement timeout/) as unknown;
+      expect(answers.get(credential.name)).toMatchObject({
+        ended: true,
+        state: 'disabled',
+        reason,
+      });
+      expect(answers.get(other.name)).toMatchObject({ ended: true, state: 'gone' });
+      expect(await canLogIn(world, credential)).toBe(false);
+    } finally {
+      await guard.end();
+      await world.root.query(
+        'drop event trigger slow_cleaning; drop function public.slow_cleaning()',
+      );
+    }
+    await expectGone(world, credential.name);
+  }, 60_000);
 });
 
 describe("pinning another agent's role", () => {
