@@ -35,6 +35,8 @@ class Place {
   lockedOut = false;
   /** Resolves when it answers again. */
   frozen: Promise<void> | undefined;
+  /** Calls that end this name take longer than a call may. */
+  tooSlow: string | undefined;
   /** Endings that were asked for there. */
   endings = 0;
 
@@ -154,6 +156,9 @@ function makeTargets(places: ReadonlyMap<string, Place>): BrokerParts['targets']
         if (what === 'finish') place.endings++;
         await place.frozen;
         if (place.away || place.lockedOut) throw new TargetUnreachable('no connection');
+        if (what === 'finish' && place.tooSlow && detail.includes(place.tooSlow)) {
+          throw Object.assign(new Error('canceling statement'), { code: '57014' });
+        }
         return carryNow(what, detail, work);
       }),
     ]),

@@ -30,6 +30,8 @@ export function statementWork(
       return once(() => target.overdue(values[0] as number));
     case 'now':
       return once(() => [{ now: target.now() }]);
+    case 'here':
+      return once(() => [{ now: target.now(), server: target.server }]);
     case 'tidy':
       return once(() => [{ tidy: '0' }]);
     case 'strangers':
