@@ -1,7 +1,7 @@
 import type { Lease } from '../ledger/lease.ts';
 import { retryInMs } from './backoff.ts';
 import type { InHand, Tally } from './end-due.ts';
-import { endLeases } from './end-leases.ts';
+import { beginOnBackendsWord } from './end-on-backends-word.ts';
 import { GUARD_AWAY_MS, SETTLINGS_PER_CLAIM } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
 import { endAtBackend } from './settle-leases.ts';
@@ -19,30 +19,12 @@ export function beginWithoutGuard(
   tally: Tally,
   awayMs: number,
 ): void {
-  const begin = (busy: Set<string>, work: typeof endOnBackendsWord) => {
-    if (busy.has(target)) return;
-    busy.add(target);
-    parts.background.run('end without the guard', () =>
-      work(parts, inHand, target, tally).finally(() => busy.delete(target)),
-    );
-  };
-  begin(inHand.onBackendsWord, endOnBackendsWord);
-  if (awayMs >= GUARD_AWAY_MS) begin(inHand.forGuard, endForGuard);
-}
-
-/** Leases whose death OpenBao alone proves, batch after batch. */
-async function endOnBackendsWord(
-  parts: BrokerParts,
-  inHand: InHand,
-  target: string,
-  tally: Tally,
-): Promise<void> {
-  while (!inHand.stopping) {
-    const due = await parts.ledger.claimDue('end', target, SETTLINGS_PER_CLAIM, 'backend');
-    tally.claimed += due.length;
-    tally.died += (await endLeases(parts, due)).length;
-    if (due.length < SETTLINGS_PER_CLAIM) return;
-  }
+  if (!inHand.onBackendsWord.has(target)) beginOnBackendsWord(parts, inHand, target, tally);
+  if (awayMs < GUARD_AWAY_MS || inHand.forGuard.has(target)) return;
+  inHand.forGuard.add(target);
+  parts.background.run('end without the guard', () =>
+    endForGuard(parts, inHand, target, tally).finally(() => inHand.forGuard.delete(target)),
+  );
 }
 
 /**

@@ -1,5 +1,7 @@
+import type { Lease } from '../ledger/lease.ts';
 import { beginWithoutGuard } from './end-due-without-guard.ts';
 import { endLeases } from './end-leases.ts';
+import { beginOnBackendsWord } from './end-on-backends-word.ts';
 import { endingIsOpen } from './guard-away.ts';
 import { ENDING_HANDS, FLOOD_FRESH_MS, GUARD_AWAY_MS, SETTLINGS_PER_CLAIM } from './margins.ts';
 import type { BrokerParts } from './parts.ts';
@@ -15,8 +17,9 @@ export type Tally = { claimed: number; died: number; settling: number };
 export type InHand = {
   readonly ending: Set<string>;
   readonly settling: Set<string>;
-  /** While a guard fails: what needs OpenBao's word alone, and what OpenBao ends in the guard's place. */
-  readonly onBackendsWord: Set<string>;
+  /** How many pieces of work go on behind the hands with what needs OpenBao's word alone. */
+  readonly onBackendsWord: Map<string, number>;
+  /** While a guard is away: what OpenBao ends in its place. */
   readonly forGuard: Set<string>;
   /** `clock.monotonicMs()` of each target's last claim that left some behind. */
   readonly floods: Map<string, number>;
@@ -30,7 +33,7 @@ export function nothingInHand(): InHand {
   return {
     ending: new Set(),
     settling: new Set(),
-    onBackendsWord: new Set(),
+    onBackendsWord: new Map(),
     forGuard: new Set(),
     floods: new Map(),
     residue: false,
@@ -104,13 +107,16 @@ async function oneHand(
 ): Promise<void> {
   const batch = Math.ceil(parts.catalogue.current().limits.sweep_batch / ENDING_HANDS);
   while (!inHand.stopping && endingIsOpen(parts, target)) {
-    const due = await parts.ledger.claimDue('end', target, batch);
+    // Apart only while it must be: `proof` is in no index.
+    const endedBy = inHand.onBackendsWord.has(target) ? 'guard' : undefined;
+    const due = await parts.ledger.claimDue('end', target, batch, endedBy);
     if (due.length === 0) return;
     tally.claimed += due.length;
     const storm = due.length >= batch;
     if (storm) inHand.floods.set(target, parts.clock.monotonicMs());
+    const own = handOver(parts, inHand, target, tally, due);
     // In a storm deaths go first: book-keeping is left to whoever is free, later.
-    const died = await endLeases(parts, due, storm ? 'anyone' : 'us');
+    const died = await endLeases(parts, own, storm ? 'anyone' : 'us');
     tally.died += died.length;
     if (!storm) {
       tally.settling += died.length;
@@ -118,6 +124,24 @@ async function oneHand(
       return;
     }
   }
+}
+
+/**
+ * What the hand ends itself. Where there is a guard the rest, which OpenBao ends, goes on behind: a hand
+ * that waited for it could claim nothing of what the guard ends. Until it is over no hand claims more of
+ * the kind, so that what is in hand is a batch at most.
+ */
+function handOver(
+  parts: BrokerParts,
+  inHand: InHand,
+  target: string,
+  tally: Tally,
+  due: readonly Lease[],
+): readonly Lease[] {
+  if (parts.targets.access(target) === undefined) return due;
+  const rest = due.filter(({ snapshot }) => snapshot.proof !== 'target');
+  if (rest.length > 0) beginOnBackendsWord(parts, inHand, target, tally, rest);
+  return due.filter(({ snapshot }) => snapshot.proof === 'target');
 }
 
 /**

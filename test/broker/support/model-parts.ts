@@ -45,6 +45,15 @@ class Place {
   }
 }
 
+/** What OpenBao and its network do. */
+type OpenBao = {
+  away: boolean;
+  /** What was asked of it. */
+  revocations: number;
+  /** Resolves when it answers again. */
+  frozen: Promise<void> | undefined;
+};
+
 /**
  * The parts that endings, settlings and residues work with: the real ones over models, with a clock
  * that the test moves. `orders` and `billing` have a guard, `legacy` has none.
@@ -66,7 +75,7 @@ export function modelParts() {
     if (!found) throw new Error(`no target ${name}`);
     return found;
   };
-  const openBao = { away: false, revocations: 0 };
+  const openBao: OpenBao = { away: false, revocations: 0, frozen: undefined };
   const backend = makeBackend(places, nowMs);
   const model = new ModelLedger(() => new Date(nowMs()), INSTALLATION);
   const ledger = directLedger(model, { name: 'replica', claimSeconds: 20 });
@@ -187,12 +196,13 @@ function makeBackend(places: ReadonlyMap<string, Place>, nowMs: () => number): M
 
 function makeReaper(
   backend: ModelBackend,
-  openBao: { readonly away: boolean; revocations: number },
+  openBao: OpenBao,
   log: BrokerParts['log'],
 ): BrokerParts['reaper'] {
-  const port = modelPort(backend, (_what, _detail, _bounds, work) => {
+  const port = modelPort(backend, async (_what, _detail, _bounds, work) => {
     openBao.revocations++;
-    return openBao.away ? Promise.resolve('unsent') : new Promise(work);
+    await openBao.frozen;
+    return openBao.away ? 'unsent' : new Promise(work);
   });
   const token = new SecretText('session');
   const session = {
