@@ -28,12 +28,19 @@ export type Circuit = {
   /** @param askedAtMs `clock.monotonicMs()` at the start of what failed: so long it was not answered */
   failed(target: string, reason: string, askedAtMs?: number): void;
   succeeded(target: string): void;
+  /**
+   * Ends a pause without a success of its work, on what was seen at `seenAtMs` (`clock.monotonicMs()`),
+   * unless something has failed there since.
+   */
+  lift(target: string, seenAtMs: number): void;
   /** Something else at the target answered: the next turn is a probe, whenever it comes. */
   probeSoon(target: string): void;
   /** The answer of a call whose silence counts: until anything there answers, the target is away. */
   listen<Answer>(target: string, call: Promise<Answer>): Promise<Answer>;
   /** Milliseconds since a target began to fail as a whole, or to say nothing; 0 where it does neither. */
   awayMs(target: string): number;
+  /** `clock.monotonicMs()` of its last answer; undefined where it never answered, or has failed since. */
+  answeredAtMs(target: string): number | undefined;
   paused(): readonly Paused[];
 };
 
@@ -56,7 +63,7 @@ export function createCircuits(
 ): Circuits {
   const telling = (work: 'end' | 'settle') => (target: string, reason: string | null) => {
     parts.metrics.paused(work, target, reason !== null);
-    if (reason === null) parts.log.info({ target, work }, 'the target answers again');
+    if (reason === null) parts.log.info({ target, work }, 'the pause is over');
     else parts.log.warn({ target, work, reason }, 'only probes go there until it works again');
   };
   return {
@@ -75,6 +82,8 @@ type Failing = {
   failures: number;
   reason: string;
   readonly sinceMs: number;
+  /** The last of these failures. */
+  readonly lastMs: number;
   probeAtMs: number;
 };
 
@@ -108,7 +117,8 @@ export function createCircuit(
       const state = failing.get(target);
       const failures = (state?.failures ?? 0) + 1;
       const sinceMs = state?.sinceMs ?? silentSinceMs({ target, atMs: askedAtMs });
-      failing.set(target, { failures, reason, sinceMs, probeAtMs: nextProbe(failures) });
+      const lastMs = clock.monotonicMs();
+      failing.set(target, { failures, reason, sinceMs, lastMs, probeAtMs: nextProbe(failures) });
       if (failures === pauseAfter) tell(target, reason);
     },
     succeeded(target) {
@@ -116,6 +126,12 @@ export function createCircuit(
       failing.delete(target);
       answeredAtMs.set(target, clock.monotonicMs());
       if (state !== undefined && isPaused(state)) tell(target, null);
+    },
+    lift(target, seenAtMs) {
+      const state = failing.get(target);
+      if (state === undefined || !isPaused(state) || seenAtMs <= state.lastMs) return;
+      failing.delete(target);
+      tell(target, null);
     },
     probeSoon(target) {
       const state = failing.get(target);
@@ -136,6 +152,7 @@ export function createCircuit(
       const since = state !== undefined && isPaused(state) ? [state.sinceMs, ...silent] : silent;
       return since.length === 0 ? 0 : clock.monotonicMs() - Math.min(...since);
     },
+    answeredAtMs: (target) => (failing.has(target) ? undefined : answeredAtMs.get(target)),
     paused: () =>
       [...failing].flatMap(([target, state]) =>
         isPaused(state)

@@ -100,6 +100,12 @@ export const ENDING_HANDS = 2;
  */
 export const FLOOD_FRESH_MS = 2_000;
 
+/**
+ * Milliseconds in which a look at a target has just succeeded: there is one each second, and two in a row
+ * may be answered a little late.
+ */
+export const LOOK_FRESH_MS = 2_000;
+
 /** Dead leases that the sweep claims at a time to settle them. */
 export const SETTLINGS_PER_CLAIM = 100;
 

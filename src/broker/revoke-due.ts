@@ -10,6 +10,7 @@ import type { CatalogueNoted } from './keep-catalogue.ts';
 import { keepChecking, nothingChecked } from './keep-checking.ts';
 import type { Checked } from './keep-checking.ts';
 import { keepStops } from './keep-stops.ts';
+import { liftPauses } from './lift-pauses.ts';
 import {
   BESIDE_WAIT_MS,
   KEYS_PER_PASS,
@@ -141,8 +142,10 @@ async function endWhatLedgerSays(
   tally: Tally,
 ): Promise<readonly Promise<void>[]> {
   const limit = parts.catalogue.current().limits.revocation_backlog;
+  const askedAtMs = parts.clock.monotonicMs();
   const due = await parts.ledger.dueTargets(limit + 1);
   parts.backlog.counted(due, limit);
+  liftPauses(parts, { due, limit: limit + 1, askedAtMs });
   parts.background.run('residue', () => retryResidue(parts, inHand, RESIDUES_PER_PASS));
   beginSettling(parts, inHand, due, tally);
   const ending = due
