@@ -19,6 +19,8 @@ export type InHand = {
   readonly settling: Set<string>;
   /** How many pieces of work go on behind the hands with what needs OpenBao's word alone. */
   readonly onBackendsWord: Map<string, number>;
+  /** Of how many leases that their guard never saw OpenBao is being asked, behind the hands. */
+  readonly unseen: Map<string, number>;
   /** While a guard is away: what OpenBao ends in its place. */
   readonly forGuard: Set<string>;
   /** `clock.monotonicMs()` of each target's last claim that left some behind. */
@@ -34,6 +36,7 @@ export function nothingInHand(): InHand {
     ending: new Set(),
     settling: new Set(),
     onBackendsWord: new Map(),
+    unseen: new Map(),
     forGuard: new Set(),
     floods: new Map(),
     residue: false,
@@ -78,7 +81,7 @@ async function endInHands(
   if (turn === 'none') return;
   inHand.ending.add(target);
   try {
-    if (turn === 'one' && !(await probe(parts, target, tally))) return;
+    if (turn === 'one' && !(await probe(parts, inHand, target, tally))) return;
     const hands = Array.from({ length: ENDING_HANDS }, () => oneHand(parts, inHand, target, tally));
     const done = await Promise.allSettled(hands);
     for (const hand of done) if (hand.status === 'rejected') throw hand.reason;
@@ -89,12 +92,17 @@ async function endInHands(
 }
 
 /** One lease of a target whose guard failed as a whole; true where the others may follow. */
-async function probe(parts: BrokerParts, target: string, tally: Tally): Promise<boolean> {
+async function probe(
+  parts: BrokerParts,
+  inHand: InHand,
+  target: string,
+  tally: Tally,
+): Promise<boolean> {
   const due = await parts.ledger.claimDue('end', target, 1, 'guard');
   // All wait for their next attempt, or another replica has them: the first that is due is the probe.
   if (due.length === 0) parts.circuits.ending.probeSoon(target);
   tally.claimed += due.length;
-  const died = await endLeases(parts, due, 'anyone');
+  const died = await endLeases(parts, due, { settledBy: 'anyone', behind: inHand.unseen });
   tally.died += died.length;
   return endingIsOpen(parts, target);
 }
@@ -116,7 +124,8 @@ async function oneHand(
     if (storm) inHand.floods.set(target, parts.clock.monotonicMs());
     const own = handOver(parts, inHand, target, tally, due);
     // In a storm deaths go first: book-keeping is left to whoever is free, later.
-    const died = await endLeases(parts, own, storm ? 'anyone' : 'us');
+    const settledBy = storm ? 'anyone' : 'us';
+    const died = await endLeases(parts, own, { settledBy, behind: inHand.unseen });
     tally.died += died.length;
     if (!storm) {
       tally.settling += died.length;

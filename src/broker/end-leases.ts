@@ -9,28 +9,37 @@ import { eachBounded } from './each-bounded.ts';
 import { commitEndings } from './commit-endings.ts';
 import { endByBackend, tellUnseen } from './end-by-backend.ts';
 import { endWithoutGuard } from './end-without-guard.ts';
-import { GUARD_AWAY_MS, NAMES_PER_CALL, SETTLINGS_AT_A_TIME } from './margins.ts';
+import { GUARD_AWAY_MS, NAMES_PER_CALL, SETTLINGS_AT_A_TIME, UNSEEN_AT_A_TIME } from './margins.ts';
 import { grouped } from './grouped.ts';
 import type { BrokerParts } from './parts.ts';
+
+export type Attempt = {
+  /** With `anyone` this replica does not keep the dead for itself to settle. `us` if absent. */
+  readonly settledBy?: 'us' | 'anyone';
+  /**
+   * By target, of how many leases OpenBao is asked behind attempts, since their guard never saw them. With
+   * it they go on behind this one too, up to a bound; if absent this one waits for what OpenBao says.
+   */
+  readonly behind?: Map<string, number>;
+};
 
 /**
  * One attempt at the death of these fenced leases, whatever ended them: the guard ends each name
  * at its target, the prover looks, and what was seen is committed as evidence. What did not die
  * keeps its reason and its next attempt. Repeating it changes nothing (invariant I5).
  *
- * Answers the leases that moved to `revoked` now; with `settledBy: 'anyone'` this replica does not
- * keep them for itself to settle. Rejects with LedgerUnreachable where their
- * evidence could not be committed; the names are ended all the same.
+ * Answers the leases that moved to `revoked` now. Rejects with LedgerUnreachable where their evidence
+ * could not be committed; the names are ended all the same.
  */
 export async function endLeases(
   parts: BrokerParts,
   leases: readonly Lease[],
-  settledBy: 'us' | 'anyone' = 'us',
+  attempt: Attempt = {},
 ): Promise<readonly Lease[]> {
   const fenced = leases.filter((lease) => lease.state === 'revoking');
   const byTarget = grouped(fenced, (lease) => lease.snapshot.target);
   const died = await Promise.all(
-    [...byTarget].map(([target, group]) => endAtTarget(parts, target, group, settledBy)),
+    [...byTarget].map(([target, group]) => endAtTarget(parts, target, group, attempt)),
   );
   return died.flat();
 }
@@ -39,7 +48,7 @@ async function endAtTarget(
   parts: BrokerParts,
   target: string,
   leases: readonly Lease[],
-  settledBy: 'us' | 'anyone',
+  { settledBy = 'us', behind }: Attempt,
 ): Promise<readonly Lease[]> {
   const access = parts.targets.access(target);
   const proven = access ? leases.filter((lease) => lease.snapshot.proof === 'target') : [];
@@ -47,7 +56,9 @@ async function endAtTarget(
   const [byGuard, byBackend] = await Promise.all([
     access
       ? Promise.all(
-          chunks(proven).map((chunk) => endByGuard(parts, { target, access, settledBy }, chunk)),
+          chunks(proven).map((chunk) =>
+            endByGuard(parts, { target, access, settledBy, behind }, chunk),
+          ),
         )
       : [],
     endByBackend(parts, target, onBackendsWord),
@@ -66,6 +77,7 @@ type Place = {
   readonly target: string;
   readonly access: TargetAccess;
   readonly settledBy: 'us' | 'anyone';
+  readonly behind: Attempt['behind'];
 };
 
 async function endByGuard(
@@ -80,11 +92,48 @@ async function endByGuard(
   const died = await record(parts, place, seen, here);
   if (elsewhere.length === 0) return died;
   // Nobody's recorded death waits for OpenBao.
+  if (place.behind === undefined) {
+    return [...died, ...(await endAllElsewhere(parts, place, seen, elsewhere))];
+  }
+  await endBehind(parts, place, place.behind, seen, elsewhere);
+  return died;
+}
+
+/** As many as there is room for; the others keep their reason and their next attempt. */
+async function endBehind(
+  parts: BrokerParts,
+  place: Place,
+  behind: Map<string, number>,
+  seen: Seen,
+  elsewhere: readonly Judged[],
+): Promise<void> {
+  const { target } = place;
+  const count = () => behind.get(target) ?? 0;
+  const asked = elsewhere.slice(0, Math.max(0, UNSEEN_AT_A_TIME - count()));
+  if (asked.length > 0) {
+    behind.set(target, count() + asked.length);
+    // The attempt that would settle them is over by then.
+    const left = { ...place, settledBy: 'anyone' as const };
+    parts.background.run('end what its guard never saw', () =>
+      endAllElsewhere(parts, left, seen, asked).finally(() =>
+        behind.set(target, count() - asked.length),
+      ),
+    );
+  }
+  await record(parts, place, seen, elsewhere.slice(asked.length));
+}
+
+async function endAllElsewhere(
+  parts: BrokerParts,
+  place: Place,
+  seen: Seen,
+  elsewhere: readonly Judged[],
+): Promise<readonly Lease[]> {
   const judgedAgain: Judged[] = [];
   await eachBounded(elsewhere, SETTLINGS_AT_A_TIME, async (one) => {
     judgedAgain.push(await endElsewhere(parts, one));
   });
-  return [...died, ...(await record(parts, place, seen, judgedAgain))];
+  return record(parts, place, seen, judgedAgain);
 }
 
 type Judged = {

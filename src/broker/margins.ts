@@ -109,6 +109,12 @@ export const LOOK_FRESH_MS = 2_000;
 /** Dead leases that the sweep claims at a time to settle them. */
 export const SETTLINGS_PER_CLAIM = 100;
 
+/**
+ * Leases of one target that its guard never saw, of which OpenBao is asked behind endings: as many as are
+ * settled at a time. A hung OpenBao keeps each for 30 s.
+ */
+export const UNSEEN_AT_A_TIME = 100;
+
 /** Seconds after which an exchange that was refused for the backlog is worth another try. */
 export const BACKLOG_RETRY_SECONDS = 2;
 

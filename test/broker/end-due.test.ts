@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { endDue, nothingInHand } from '../../src/broker/end-due.ts';
+import { UNSEEN_AT_A_TIME } from '../../src/broker/margins.ts';
 import type { Lease } from '../../src/ledger/lease.ts';
 import { modelParts } from './support/model-parts.ts';
 
@@ -15,9 +16,14 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 200; turn++) await idle();
 }
 
-async function due(world: World, count: number, proof: Lease['snapshot']['proof']) {
+async function due(
+  world: World,
+  count: number,
+  proof: Lease['snapshot']['proof'],
+  server = 'orders',
+) {
   const leases = await Promise.all(
-    Array.from({ length: count }, () => world.lease('orders', proof)),
+    Array.from({ length: count }, () => world.lease('orders', proof, server)),
   );
   world.pass(301);
   return leases;
@@ -112,5 +118,38 @@ describe('leases that OpenBao alone ends, at a target whose guard is well', () =
     await thaw();
     while (world.parts.background.size() > 0) await idle();
     expect(claimed(world, unproven)).toBe(before);
+  });
+});
+
+describe('leases that a guard which is well never saw', () => {
+  test('hold up no other there while OpenBao says nothing', async () => {
+    const world = modelParts();
+    const { pass } = sweepOf(world);
+    const thaw = freeze(world);
+    const unseen = await due(world, 2, 'target', 'billing');
+    await pass();
+    const proven = await due(world, 3, 'target');
+    await pass();
+    expect(statesOf(world, proven)).toEqual(new Set(['revoked']));
+    expect(statesOf(world, unseen)).toEqual(new Set(['revoking']));
+    await thaw();
+    await pass();
+    expect(unseen.map((lease) => world.now(lease)?.revocability)).toEqual(
+      Array(2).fill('revocable'),
+    );
+    expect(unseen.map((lease) => world.now(lease)?.revokedAt).includes(null)).toBe(false);
+  });
+
+  test('are a batch at most of which OpenBao is asked, and all die', async () => {
+    const world = modelParts();
+    const { pass } = sweepOf(world);
+    const thaw = freeze(world);
+    const unseen = await due(world, BATCH * 3, 'target', 'billing');
+    for (let second = 0; second < 30; second++) await pass();
+    expect(world.openBao.revocations).toBeGreaterThan(0);
+    expect(world.openBao.revocations).toBeLessThanOrEqual(UNSEEN_AT_A_TIME);
+    await thaw();
+    for (let second = 0; second < 60; second++) await pass();
+    expect(unseen.map((lease) => world.now(lease)?.revokedAt).includes(null)).toBe(false);
   });
 });

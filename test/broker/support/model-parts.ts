@@ -93,8 +93,8 @@ export function modelParts() {
     waiting: nobodyWaiting(clock),
   } as unknown as BrokerParts;
 
-  /** A lease with its user at the target and its lease in OpenBao. */
-  async function lease(target: string, proof = proofAt(target)): Promise<Lease> {
+  /** A lease with its user at the target, or at another server, and its lease in OpenBao. */
+  async function lease(target: string, proof = proofAt(target), server = target): Promise<Lease> {
     const id = ids.uuid();
     const deadline = inSeconds(clock.now(), LIFE_SECONDS);
     const name = encodeName({ installation: INSTALLATION, leaseId: id, deadline });
@@ -103,9 +103,8 @@ export function modelParts() {
       ...{ target, kind: 'postgres' as const, mount: MOUNT, config: target, role: target, proof },
       ...{ tokenRole: `mayfly-${target}`, catalogueHash: 'c0ffee' },
     };
-    const { model: server } = at(target);
-    server.beginMake(name);
-    server.commitMake(name);
+    at(server).model.beginMake(name);
+    at(server).model.commitMake(name);
     const made = await active(ledger, {
       lease: { id, deadline, revocability, snapshot, credentialName: name },
     });
