@@ -101,11 +101,12 @@ async function reportResurrected(
 }
 
 /**
- * True where the death was seen well before the name was listed, by the target's clock. Both halves
- * of one pass may end the same name: the one that comes second has found nothing risen.
+ * True where the death was seen well before the name was listed, by the target's clock; by the ledger's
+ * where the guard did not see it, but OpenBao said so. Both halves of one pass may end the same name: the
+ * one that comes second has found nothing risen. What was never made was dead all along.
  */
-export function diedBefore(lease: Lease, listedAtMs: number): boolean {
-  const seen = lease.evidence as { readonly guard?: { readonly at?: string } } | null;
-  const at = Date.parse(seen?.guard?.at ?? '');
-  return Number.isNaN(at) || at < listedAtMs - SAME_ENDING_MS;
+export function diedBefore({ evidence, revokedAt }: Lease, listedAtMs: number): boolean {
+  const seen = evidence as { readonly guard?: { readonly at?: string } } | null;
+  const at = seen?.guard?.at === undefined ? revokedAt?.getTime() : Date.parse(seen.guard.at);
+  return at === undefined || at < listedAtMs - SAME_ENDING_MS;
 }
