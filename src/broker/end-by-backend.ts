@@ -22,6 +22,7 @@ export async function endByBackend(
   }
   const late = outcome.notYet.map(({ lease, reason, retryMs }) => ({
     leaseId: lease.id,
+    state: 'revoking' as const,
     reason,
     retryInMs: retryMs,
     targetOid: null,

@@ -1,4 +1,5 @@
 import type { Lease } from '../ledger/lease.ts';
+import type { Lateness } from '../ledger/ledger.ts';
 import { retryInMs } from './backoff.ts';
 import type { InHand, Tally } from './end-due.ts';
 import { beginOnBackendsWord } from './end-on-backends-word.ts';
@@ -50,12 +51,13 @@ async function endForGuard(
 }
 
 /** The guard's own words, so that the record does not change with who made the attempt. */
-function unseen(parts: BrokerParts, lease: Lease) {
+function unseen(parts: BrokerParts, lease: Lease): Lateness {
   const { target } = lease.snapshot;
   parts.metrics.late(target, 'end', 'target_unreachable');
   const paused = parts.circuits.ending.paused().find((one) => one.target === target);
   return {
     leaseId: lease.id,
+    state: 'revoking',
     reason: paused?.reason ?? lease.lateReason ?? 'the guard does not answer',
     retryInMs: retryInMs(lease.attempts, parts.ids.fraction()),
     targetOid: lease.targetOid,

@@ -292,6 +292,7 @@ function lateness(
 ): Lateness {
   return {
     leaseId: lease.id,
+    state: 'revoking',
     reason,
     retryInMs: retryInMs(lease.attempts, parts.ids.fraction()),
     targetOid: targetOid ?? lease.targetOid,

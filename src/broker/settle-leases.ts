@@ -20,6 +20,7 @@ export async function settleLeases(parts: BrokerParts, leases: readonly Lease[])
   const outcome = await endAtBackend(parts, dead);
   const late = outcome.notYet.map(({ lease, reason, retryMs }) => ({
     leaseId: lease.id,
+    state: 'revoked' as const,
     reason,
     retryInMs: retryMs,
     targetOid: lease.targetOid,

@@ -162,6 +162,8 @@ export type Death = {
 
 export type Lateness = {
   readonly leaseId: string;
+  /** In which the attempt was made: to end it, or to settle what is dead. */
+  readonly state: Extract<LeaseState, 'revoking' | 'revoked'>;
   readonly reason: string;
   /** Milliseconds until the next attempt, back-off and jitter included. */
   readonly retryInMs: number;
@@ -352,7 +354,10 @@ export type Ledger = {
   recordSettled(leaseIds: readonly string[], note: string): Promise<readonly Lease[]>;
   /** The residue of a settled lease is gone, or changed. */
   recordResidue(leaseId: string, residue: string | null, retryInMs: number): Promise<void>;
-  /** Nothing moved: counts the attempt, keeps the reason, releases the claim. */
+  /**
+   * Nothing moved: counts the attempt, keeps the reason, releases the claim. What another attempt
+   * moved on meanwhile stays as it is.
+   */
   recordLate(late: readonly Lateness[]): Promise<void>;
   /**
    * Claims a lease that is `revoking`, `revoked` or has residue for an attempt now, whatever its

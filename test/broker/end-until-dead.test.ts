@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { completeTask } from '../../src/broker/complete-task.ts';
+import { endLeases } from '../../src/broker/end-leases.ts';
 import { endUntilDead, isDead, triedNow } from '../../src/broker/end-until-dead.ts';
 import { WAITS_OF_AGENT } from '../../src/broker/margins.ts';
 import type { BrokerParts } from '../../src/broker/parts.ts';
@@ -107,6 +108,27 @@ describe('callers that wait for the death of one lease', () => {
     expect((await both).map(isDead)).toEqual([true, false]);
     thaw?.();
   });
+});
+
+test('an attempt that fails behind another that saw it dead says nothing of it any more', async () => {
+  const { world, parts, fenced } = waiters();
+  const lease = await fenced();
+  const overtaken: BrokerParts = {
+    ...parts,
+    ledger: {
+      ...parts.ledger,
+      recordLate: async (late) => {
+        world.at('orders').away = false;
+        await endLeases(world.parts, [lease]);
+        return parts.ledger.recordLate(late);
+      },
+    },
+  };
+  world.at('orders').away = true;
+  expect(await endLeases(overtaken, [lease])).toEqual([]);
+  expect(world.now(lease)).toMatchObject({ state: 'revoked', attempts: 0, lateReason: null });
+  const events = await parts.ledger.events({ leaseId: lease.id });
+  expect(events.at(-1)?.kind).toBe('lease.revoked');
 });
 
 describe('while only probes go to a target', () => {

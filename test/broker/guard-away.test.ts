@@ -8,6 +8,7 @@ import { GUARD_AWAY_MS } from '../../src/broker/margins.ts';
 import { nothingUnderWay } from '../../src/broker/revoke-due.ts';
 import { settleLeases } from '../../src/broker/settle-leases.ts';
 import type { Lease } from '../../src/ledger/lease.ts';
+import { late } from '../ledger/support/examples.ts';
 import { modelParts } from './support/model-parts.ts';
 
 type World = ReturnType<typeof modelParts>;
@@ -160,9 +161,7 @@ describe('a guard that is locked out of a target that is well', () => {
     await waiting(world, 'orders', 'backend');
     world.pass(1);
     // The other one has been due for longer.
-    await world.parts.ledger.recordLate([
-      { leaseId: proven.id, reason: 'no connection', retryInMs: 0, targetOid: null },
-    ]);
+    await world.parts.ledger.recordLate([late(proven.id, { reason: 'no connection' })]);
     await passes(world, 1);
     expect(world.now(proven)?.state).toBe('revoked');
   });

@@ -13,6 +13,7 @@ import {
   death,
   ids,
   inSeconds,
+  late,
   minted,
   newLease,
   open,
@@ -72,11 +73,9 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
         (await second.lateTargets(alarms, 1000)).find((late) => late.target === target);
       const before = await first.counts(alarms);
       expect(await shown()).toBeUndefined();
-      const late = (leaseId: string, reason: string) =>
-        first.recordLate([{ leaseId, reason, retryInMs: 100, targetOid: null }]);
-      await late(early, 'refused');
-      await late(early, 'refused again');
-      await late(dead, 'sealed');
+      await first.recordLate([late(early, { reason: 'refused' })]);
+      await first.recordLate([late(early, { reason: 'refused again' })]);
+      await first.recordLate([late(dead, { state: 'revoked', reason: 'sealed' })]);
       await world.shiftClock(20);
       expect(await shown()).toEqual({
         target,
@@ -116,9 +115,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
 
     test('is claimed again at once when asked for, unless another replica is at it', async () => {
       const id = await fenced({});
-      await first.recordLate([
-        { leaseId: id, reason: 'refused', retryInMs: 9_000, targetOid: null },
-      ]);
+      await first.recordLate([late(id, { retryInMs: 9_000 })]);
       const again = await second.claimAgain(id, 'olivia', 'it is back');
       expect(again).toMatchObject({ state: 'revoking', claimOwner: SECOND, attempts: 1 });
       expect(await kinds({ leaseId: id })).toContain('lease.retried');
@@ -593,9 +590,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
     test('a lowered proof and an oid seen before are kept', async () => {
       const lease = await active(first);
       await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
-      await first.recordLate([
-        { leaseId: lease.id, reason: 'locked', retryInMs: 0, targetOid: 4_294_967_295 },
-      ]);
+      await first.recordLate([late(lease.id, { targetOid: 4_294_967_295 })]);
       const lowered = { revocability: 'revocable', revocabilityReason: 'no prover' } as const;
       const [dead] = await first.recordDeaths([
         { ...death(lease.id), ...lowered, targetOid: null },
@@ -614,10 +609,9 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
     test('attempts are counted, the claim is given up, and only a new reason is an event', async () => {
       const lease = await active(first);
       await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
-      const late = { leaseId: lease.id, reason: 'target down', retryInMs: 0, targetOid: null };
-      await first.recordLate([late]);
-      await first.recordLate([late]);
-      await first.recordLate([{ ...late, reason: 'role is locked', retryInMs: 60_000 }]);
+      await first.recordLate([late(lease.id)]);
+      await first.recordLate([late(lease.id)]);
+      await first.recordLate([late(lease.id, { reason: 'role is locked', retryInMs: 60_000 })]);
       const after = await first.lease(lease.id);
       expect(after).toMatchObject({ attempts: 3, lateReason: 'role is locked', claimOwner: null });
       expect(
@@ -626,12 +620,23 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       expect((await claimAll(second, 1_000)).map(({ id }) => id)).not.toContain(lease.id);
     });
 
+    test('an attempt that was overtaken changes nothing of what came of another', async () => {
+      const lease = await active(first);
+      await first.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
+      const said = { reason: 'still alive', retryInMs: 60_000, targetOid: 7 };
+      const [dead] = await first.recordDeaths([death(lease.id)]);
+      await first.recordLate([late(lease.id, said)]);
+      expect(await first.lease(lease.id)).toEqual(dead);
+      expect(await kinds({ leaseId: lease.id })).not.toContain('lease.late');
+      await first.recordLate([late(lease.id, { ...said, state: 'revoked' })]);
+      expect(await first.lease(lease.id)).toMatchObject({ attempts: 1, lateReason: 'still alive' });
+      expect(await kinds({ leaseId: lease.id })).toContain('lease.late');
+    });
+
     test('another replica keeps its claim', async () => {
       const lease = await active(first);
       await second.endLease({ leaseId: lease.id, cause: 'operator', reason: null, by: 'olivia' });
-      await first.recordLate([
-        { leaseId: lease.id, reason: 'slow', retryInMs: 0, targetOid: null },
-      ]);
+      await first.recordLate([late(lease.id)]);
       expect((await first.lease(lease.id))?.claimOwner).toBe(SECOND);
     });
 
@@ -813,7 +818,7 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
         toSettle: false,
       });
       const [one, two, three] = leases.map(({ id }) => id) as [string, string, string];
-      await first.recordLate([{ leaseId: one, reason: 'x', retryInMs: 0, targetOid: null }]);
+      await first.recordLate([late(one)]);
       expect(await shown()).toEqual({
         target,
         backlog: 3,

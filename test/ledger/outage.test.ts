@@ -9,7 +9,17 @@ import { connectLedger } from '../../src/ledger/postgres/connect-ledger.ts';
 import type { ConnectedLedger } from '../../src/ledger/postgres/connect-ledger.ts';
 import { asked, startStandby, waitForStandbys } from '../support/standby.ts';
 import type { Standby } from '../support/standby.ts';
-import { active, admitAll, AGENT, claimAll, death, ids, minted, open } from './support/examples.ts';
+import {
+  active,
+  admitAll,
+  AGENT,
+  claimAll,
+  death,
+  ids,
+  late,
+  minted,
+  open,
+} from './support/examples.ts';
 import { silent, startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 import { startTcpProxy } from './support/tcp-proxy.ts';
@@ -61,8 +71,7 @@ function operations(
     recordDeaths: () => on.recordDeaths([death(lease.id)]),
     recordSettled: () => on.recordSettled([lease.id], 'sync revoke'),
     recordResidue: () => on.recordResidue(lease.id, null, 0),
-    recordLate: () =>
-      on.recordLate([{ leaseId: lease.id, reason: 'x', retryInMs: 0, targetOid: null }]),
+    recordLate: () => on.recordLate([late(lease.id)]),
     releaseClaims: () => on.releaseClaims(),
     recordResurrected: () => on.recordResurrected(lease.id, {}),
     lease: () => on.lease(lease.id),

@@ -4,7 +4,16 @@ import { failure } from '../../src/foundation/failure.ts';
 import { fail, succeed } from '../../src/foundation/result.ts';
 import type { Admit, Ledger } from '../../src/ledger/ledger.ts';
 import { LEASE_COLUMNS } from '../../src/ledger/postgres/lease-row.ts';
-import { active, admission, AGENT, claimAll, death, minted, open } from './support/examples.ts';
+import {
+  active,
+  admission,
+  AGENT,
+  claimAll,
+  death,
+  late,
+  minted,
+  open,
+} from './support/examples.ts';
 import { startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 
@@ -253,7 +262,7 @@ describe('who waited for a lease sees what it has become', () => {
     await inTurn(
       lease.id,
       () => first.recordSettled([lease.id], 'a'),
-      () => second.recordLate([{ leaseId: lease.id, reason: 'x', retryInMs: 0, targetOid: null }]),
+      () => second.recordLate([late(lease.id, { state: 'revoked' })]),
     );
     expect(await first.lease(lease.id)).toMatchObject({ state: 'settled', lateReason: null });
   });
@@ -294,9 +303,8 @@ describe('the sweep of several replicas', () => {
         second.recordDeaths(back.map((id) => death(id))),
       ]);
       expect(one.length + two.length).toBe(30);
-      const late = (ids: string[]) =>
-        ids.map((leaseId) => ({ leaseId, reason: 'x', retryInMs: 0, targetOid: null }));
-      await Promise.all([first.recordLate(late(due)), second.recordLate(late(back))]);
+      const allLate = (ids: string[]) => ids.map((id) => late(id, { state: 'revoked' }));
+      await Promise.all([first.recordLate(allLate(due)), second.recordLate(allLate(back))]);
       const [three, four] = await Promise.all([
         first.recordSettled(due, 'a'),
         second.recordSettled(back, 'b'),

@@ -4,7 +4,7 @@ import { LEASE_STATES, next } from '../../src/ledger/lease-states.ts';
 import type { LeaseState, Transition } from '../../src/ledger/lease-states.ts';
 import type { Lease } from '../../src/ledger/lease.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
-import { admission, claimAll, death, ids, inSeconds, minted } from './support/examples.ts';
+import { admission, claimAll, death, ids, inSeconds, late, minted } from './support/examples.ts';
 import { startLedgerServer } from './support/ledger-server.ts';
 import type { LedgerServer, TestLedger } from './support/ledger-server.ts';
 
@@ -179,7 +179,11 @@ async function touch(
       await side.recordSettled([id], 'sync revoke');
       return;
     case 'late':
-      await side.recordLate([{ leaseId: id, reason: 'busy', retryInMs: 1_000, targetOid: null }]);
+      // Of these two attempts one at most was made in the state that it is in now.
+      await side.recordLate([
+        late(id, { retryInMs: 1_000 }),
+        late(id, { retryInMs: 1_000, state: 'revoked' }),
+      ]);
   }
 }
 

@@ -7,17 +7,17 @@ import type { LedgerDatabase } from './ledger-database.ts';
 /**
  * One statement for all. Releases this replica's claim (another's stays). An event is written when
  * a lease becomes late and when its reason changes, so that trying for ever does not fill the
- * record.
+ * record. Attempts overlap: of one that another overtook nothing is left to say.
  */
 export async function recordLate(ledger: LedgerDatabase, late: readonly Lateness[]): Promise<void> {
   if (late.length === 0) return;
   await sql`
     with late as (
       select * from jsonb_to_recordset(${JSON.stringify(late.map(lateRow))}::jsonb) as late (
-        id uuid, reason text, retry_in_seconds double precision, target_oid bigint, body text)
+        id uuid, state text, reason text, retry_in_seconds double precision, target_oid bigint, body text)
     ), before as (
       select late.*, l.late_reason from late join mayfly.lease as l on l.id = late.id
-      where l.state in ('revoking', 'revoked') order by l.id for update of l
+      where l.state = late.state order by l.id for update of l
     ), ${clockAfter('before')}, after as (
       update mayfly.lease as l set
         attempts = l.attempts + 1, late_reason = b.reason,
@@ -38,6 +38,7 @@ export async function recordLate(ledger: LedgerDatabase, late: readonly Lateness
 function lateRow(late: Lateness): Record<string, unknown> {
   return {
     id: late.leaseId,
+    state: late.state,
     reason: late.reason,
     retry_in_seconds: late.retryInMs / 1000,
     target_oid: late.targetOid,

@@ -9,6 +9,7 @@ import type {
   Admission,
   Admit,
   ExchangeFacts,
+  Lateness,
   Ledger,
   NewLease,
   NewTask,
@@ -132,6 +133,11 @@ export function death(leaseId: string, more: { readonly residue?: string | null 
     targetOid: 16_400,
     ...more,
   } as const;
+}
+
+/** An attempt at its end that failed, and that may be repeated at once. */
+export function late(leaseId: string, more: Partial<Lateness> = {}): Lateness {
+  return { leaseId, state: 'revoking', reason: 'x', retryInMs: 0, targetOid: null, ...more };
 }
 
 export function value<Value>(result: Result<Value, Failure>): Value {

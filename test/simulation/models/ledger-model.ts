@@ -235,9 +235,9 @@ export class ModelLedger {
 
   recordLate(replica: ReplicaOfLedger, late: readonly Lateness[]): void {
     const now = this.#now();
-    for (const { leaseId, reason, retryInMs, targetOid } of late) {
+    for (const { leaseId, state, reason, retryInMs, targetOid } of late) {
       const lease = this.tables.leases.get(leaseId);
-      if (lease?.state !== 'revoking' && lease?.state !== 'revoked') continue;
+      if (lease?.state !== state) continue;
       const others = lease.claimOwner !== null && lease.claimOwner !== replica.name;
       const after = this.tables.updateLease(lease, {
         attempts: lease.attempts + 1,
