@@ -65,16 +65,16 @@ async function isActive({ parts }: Pass, { id }: OpenLease): Promise<boolean> {
 async function end(pass: Pass, { id, ...lease }: OpenLease): Promise<void> {
   const { parts, by } = pass;
   await pass.keep();
-  const fenced = await parts.ledger.endLease({
+  const ended = await parts.ledger.endLease({
     leaseId: id,
     cause: 'backend_lost',
     reason: 'the backend does not know it any more',
     by,
   });
-  if (!fenced) return;
-  if (fenced.endCause === 'backend_lost') parts.metrics.ended('backend_lost');
-  const [died] = await endOnce(parts, [fenced]);
-  const dead = isDead(died ?? fenced);
+  if (!ended) return;
+  if (ended.fencedNow) parts.metrics.ended('backend_lost');
+  const [died] = await endOnce(parts, [ended.lease]);
+  const dead = isDead(died ?? ended.lease);
   const detail = dead ? null : 'fenced; the sweep goes on with its end';
   note(pass, { id, ...lease }, dead ? 'ended' : 'failed', detail);
 }

@@ -44,10 +44,11 @@ async function fence(
     credentialSha256: null,
   });
   if (lease.state !== 'active') return lease;
-  return parts.ledger.endLease({
+  const ended = await parts.ledger.endLease({
     leaseId,
     cause: 'mint_unknown',
     reason: 'the answer of the ledger was lost, so nobody was answered',
     by: 'mayfly',
   });
+  return ended?.lease ?? null;
 }

@@ -69,13 +69,13 @@ function lifeLeft(parts: BrokerParts, opened: Opened, lease: Lease, leaseSeconds
 
 /** Minted, but its life is over before anybody could use it. */
 async function endTooLate(parts: BrokerParts, lease: Lease): Promise<Result<never, Failure>> {
-  const fenced = await parts.ledger.endLease({
+  const ended = await parts.ledger.endLease({
     leaseId: lease.id,
     cause: 'deadline',
     reason: 'its deadline came before the answer',
     by: 'mayfly',
   });
-  if (fenced) await endOnce(parts, [fenced]);
+  if (ended) await endOnce(parts, [ended.lease]);
   return fail(backendFailed(failure('mint_unknown', 'the mint took all of its life'), lease));
 }
 
@@ -167,13 +167,13 @@ async function endLateMint(
 ): Promise<void> {
   const fence = () =>
     nowOrLater(parts, 'end a late mint', async () => {
-      const fenced = await parts.ledger.endLease({
+      const ended = await parts.ledger.endLease({
         leaseId: lease.id,
         cause: 'mint_unknown',
         reason: 'the backend did not answer in time',
         by: 'mayfly',
       });
-      if (fenced) await endOnce(parts, [fenced]);
+      if (ended) await endOnce(parts, [ended.lease]);
     });
   const activated = work.then((outcome) => (outcome.ok ? fence() : undefined));
   // Both have their own further attempts.

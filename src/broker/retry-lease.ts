@@ -48,7 +48,8 @@ async function claim(
 ): Promise<Lease | null> {
   const lease = await parts.ledger.claimAgain(leaseId, by, reason);
   if (!lease || !isLive(lease) || lease.deadline > (await parts.ledger.now())) return lease;
-  return parts.ledger.endLease({ leaseId, cause: 'deadline', reason: null, by: 'mayfly' });
+  const end = { leaseId, cause: 'deadline', reason: null, by: 'mayfly' } as const;
+  return (await parts.ledger.endLease(end))?.lease ?? null;
 }
 
 function isLive({ state }: Lease): boolean {

@@ -61,6 +61,7 @@ export async function answerLost(parts: BrokerParts, leaseId: string): Promise<v
   });
 }
 
+/** Counted where it is fenced, so that a repetition is not. */
 async function fence(
   parts: BrokerParts,
   leaseId: string,
@@ -68,14 +69,18 @@ async function fence(
   reason: string | null,
   by: string,
 ): Promise<Lease | null> {
-  const lease = await nowOrLater(
+  const end = async () => {
+    const ended = await parts.ledger.endLease({ leaseId, cause, reason, by });
+    if (ended?.fencedNow) parts.metrics.ended(cause);
+    return ended;
+  };
+  const ended = await nowOrLater(
     parts,
     'end a lease',
-    () => parts.ledger.endLease({ leaseId, cause, reason, by }),
-    async (fenced) => fenced && endNow(parts, fenced),
+    end,
+    async (late) => late && endNow(parts, late.lease),
   );
-  if (lease?.endCause === cause) parts.metrics.ended(cause);
-  return lease;
+  return ended?.lease ?? null;
 }
 
 function endNow(parts: BrokerParts, lease: Lease): Promise<readonly Lease[]> {

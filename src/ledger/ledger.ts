@@ -140,6 +140,12 @@ export type EndLease = {
   readonly by: string;
 };
 
+export type EndedLease = {
+  readonly lease: Lease;
+  /** False where it was fenced, or closed, before: ending twice is fine. */
+  readonly fencedNow: boolean;
+};
+
 export type EndedTask = {
   readonly task: Task;
   /** False where the task had ended before: completing twice is fine. */
@@ -325,7 +331,7 @@ export type Ledger = {
   /** Ends the task (once) and fences all its leases; null: no such task (of that agent). */
   endTask(end: EndTask): Promise<EndedTask | null>;
   /** Fences one lease; answers it as it is then; null: no such lease. */
-  endLease(end: EndLease): Promise<Lease | null>;
+  endLease(end: EndLease): Promise<EndedLease | null>;
   /** Marks tasks past their deadline as ended; answers how many. Bounded by `limit`. */
   endTimedOutTasks(limit: number): Promise<number>;
   /** The targets at which something waits; their backlogs are counted up to `countUpTo`. */

@@ -35,9 +35,9 @@ function waiters() {
   const fenced = async (target = 'orders'): Promise<Lease> => {
     const { id } = await world.lease(target);
     const end = { leaseId: id, cause: 'operator', reason: null, by: 'olivia' } as const;
-    const lease = await ledger.endLease(end);
-    if (!lease) throw new Error('it was not fenced');
-    return lease;
+    const ended = await ledger.endLease(end);
+    if (!ended) throw new Error('it was not fenced');
+    return ended.lease;
   };
   const wait = (lease: Lease, seconds: number) =>
     Promise.all(Array.from({ length: CALLERS }, () => endUntilDead(parts, [lease], seconds)));

@@ -60,7 +60,7 @@ async function fenced(
     by: 'olivia',
   });
   if (!ended) throw new Error('it was not fenced');
-  return ended;
+  return ended.lease;
 }
 
 describe('a guard that is locked out of a target that is well', () => {

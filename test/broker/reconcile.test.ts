@@ -5,6 +5,7 @@ import { failure } from '../../src/foundation/failure.ts';
 import { createLog } from '../../src/foundation/log.ts';
 import { createMetrics } from '../../src/foundation/metrics.ts';
 import { fail, succeed } from '../../src/foundation/result.ts';
+import type { Lease } from '../../src/ledger/lease.ts';
 import type { Ledger, OpenLease } from '../../src/ledger/ledger.ts';
 import { directLedger } from '../simulation/models/ledger-access.ts';
 import { ModelLedger } from '../simulation/models/ledger-model.ts';
@@ -158,6 +159,18 @@ describe('the claim of a reconciliation', () => {
     // Theirs goes on.
     expect(await other.keepReconciliation('theirs')).toBe(true);
   });
+});
+
+test('a lease that OpenBao forgot is counted where it is fenced, not where it was before', async () => {
+  for (const fencedNow of [true, false]) {
+    const { parts, metrics } = world({ listed: { a: { read: 0 } }, missing: 1 });
+    const lease = { state: 'settled', endCause: 'backend_lost' } as Lease;
+    const ledger = { ...parts.ledger, endLease: () => Promise.resolve({ lease, fencedNow }) };
+    await reconcileWhenDue({ ...parts, ledger });
+    const { body } = await metrics.render();
+    const counted = body.includes('mayfly_lease_endings_total{cause="backend_lost"} 1');
+    expect(counted).toBe(fencedNow);
+  }
 });
 
 describe('a place where nothing can be revoked', () => {

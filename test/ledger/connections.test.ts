@@ -173,7 +173,7 @@ async function endPromptly([first, second, third]: ToEnd): Promise<void> {
   const fenced = await promptly('endLease', () =>
     replica.endLease({ leaseId: second.id, cause: 'operator', reason: null, by: 'olivia' }),
   );
-  expect(fenced?.state).toBe('revoking');
+  expect(fenced).toMatchObject({ fencedNow: true, lease: { state: 'revoking' } });
   await ledger.shiftClock(10);
   const claimed = await promptly('claimDue', () => replica.claimDue('end', 'orders', 10));
   expect(claimed.map(({ id }) => id)).toContain(third.id);

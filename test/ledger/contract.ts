@@ -549,8 +549,13 @@ export function ledgerContract(make: () => Promise<LedgerUnderTest>): void {
       const lease = await active(first);
       const end = { leaseId: lease.id, cause: 'operator', reason: 'leaked', by: 'olivia' } as const;
       const fenced = await first.endLease(end);
-      expect(fenced).toMatchObject({ state: 'revoking', endCause: 'operator', claimOwner: FIRST });
-      expect(await second.endLease({ ...end, cause: 'completed' })).toEqual(fenced);
+      expect(fenced).toMatchObject({
+        fencedNow: true,
+        lease: { state: 'revoking', endCause: 'operator', claimOwner: FIRST },
+      });
+      const again = { ...fenced, fencedNow: false };
+      expect(await second.endLease({ ...end, cause: 'completed' })).toEqual(again);
+      expect(await first.endLease(end)).toEqual(again);
       expect(await first.endLease({ ...end, leaseId: ids.uuid() })).toBeNull();
       expect(await first.endLease({ ...end, leaseId: 'nonsense' })).toBeNull();
       expect((await first.task(lease.taskId))?.endedAt).toBeNull();

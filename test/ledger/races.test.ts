@@ -239,7 +239,8 @@ describe('who waited for a lease sees what it has become', () => {
       () => first.endLease({ leaseId: lease.id, ...byOperator }),
       () => second.endLease({ leaseId: lease.id, ...byOperator, cause: 'revoked_by_holder' }),
     );
-    expect(two).toEqual(one);
+    expect(one).toMatchObject({ fencedNow: true });
+    expect(two).toEqual({ ...(one as object), fencedNow: false });
     const deaths = await inTurn(
       lease.id,
       () => first.recordDeaths([death(lease.id)]),

@@ -5,6 +5,7 @@ import type {
   DueTarget,
   DueWork,
   EndedBy,
+  EndedLease,
   EndedTask,
   EndLease,
   EndTask,
@@ -112,10 +113,11 @@ export class ModelLedger {
     return { task, endedNow, ...answered(leases) };
   }
 
-  endLease(replica: ReplicaOfLedger, end: EndLease): Lease | null {
+  endLease(replica: ReplicaOfLedger, end: EndLease): EndedLease | null {
     const lease = isUuid(end.leaseId) ? this.tables.leases.get(end.leaseId) : undefined;
     if (!lease) return null;
-    return fence(this.tables, lease, end, this.#now(), replica);
+    const after = fence(this.tables, lease, end, this.#now(), replica);
+    return { lease: after, fencedNow: after !== lease };
   }
 
   /** `skipped`: tasks that an exchange holds at the moment; they wait for the next pass. */
