@@ -3,7 +3,7 @@ import type { Lease } from '../ledger/lease.ts';
 import { commitEndings } from './commit-endings.ts';
 import { grouped } from './grouped.ts';
 import type { BrokerParts } from './parts.ts';
-import { endAtBackend, UNKNOWN_TO_BACKEND } from './settle-leases.ts';
+import { endAtBackend, ENDED_WITH_TOKEN, UNKNOWN_TO_BACKEND } from './settle-leases.ts';
 
 /** Without a guard the backend's sync revoke is what kills, and its word is all there is. */
 export async function endByBackend(
@@ -18,7 +18,8 @@ export async function endByBackend(
   });
   const deaths = outcome.done.map(({ lease, note }) => deathOnWord(lease, note));
   for (const { lease, note } of outcome.done) {
-    if (note === UNKNOWN_TO_BACKEND) tellUnseen(parts, lease);
+    const unseen = NOBODY_SAW_IT.get(note);
+    if (unseen !== undefined) tellUnseen(parts, lease, unseen);
   }
   const late = outcome.notYet.map(({ lease, reason, retryMs }) => ({
     leaseId: lease.id,
@@ -39,15 +40,26 @@ export async function endByBackend(
   return died;
 }
 
+const BACKEND_DID_NOT_KNOW = 'the backend did not know its lease: nobody saw it end';
+
+/** Notes of a death that stands on no word of the backend, and why it does not. */
+const NOBODY_SAW_IT: ReadonlyMap<string, string> = new Map([
+  [UNKNOWN_TO_BACKEND, BACKEND_DID_NOT_KNOW],
+  [ENDED_WITH_TOKEN, 'the id of its backend lease never came: nobody saw it end'],
+]);
+
 /**
  * The backend forgets a lease that it ended, and one that was taken from it by force or by a restore:
- * its user may live. An earlier attempt tells nothing, since a restore mostly follows an outage.
+ * its user may live. An earlier attempt tells nothing, since a restore mostly follows an outage. Nor
+ * does the end of a token, since the backend may fail to end the lease that hangs on it.
  */
-export function tellUnseen(parts: BrokerParts, { id, snapshot: { target } }: Lease): void {
-  parts.log.error({ lease: id, target }, `${NOBODY_SAW_IT}; look at the target`);
+export function tellUnseen(
+  parts: BrokerParts,
+  { id, snapshot: { target } }: Lease,
+  why = BACKEND_DID_NOT_KNOW,
+): void {
+  parts.log.error({ lease: id, target }, `${why}; look at the target`);
 }
-
-const NOBODY_SAW_IT = 'the backend did not know its lease: nobody saw it end';
 
 function deathOnWord(lease: Lease, note: string): Death {
   const asked = note === UNKNOWN_TO_BACKEND ? 'sys/leases/lookup' : 'sys/leases/revoke';
@@ -57,8 +69,9 @@ function deathOnWord(lease: Lease, note: string): Death {
     answer: note,
   };
   const common = { leaseId: lease.id, evidence, residue: null, targetOid: null };
-  if (note === UNKNOWN_TO_BACKEND && lease.revocability !== 'static') {
-    return { ...common, revocability: 'expiry', revocabilityReason: NOBODY_SAW_IT };
+  const unseen = NOBODY_SAW_IT.get(note);
+  if (unseen !== undefined && lease.revocability !== 'static') {
+    return { ...common, revocability: 'expiry', revocabilityReason: unseen };
   }
   return lease.revocability === 'proven'
     ? {

@@ -97,6 +97,9 @@ const OUTAGES: ReadonlySet<FailureReason> = new Set(['backend_sealed', 'backend_
 /** The backend does not know the lease: it ended it before, or lost it. */
 export const UNKNOWN_TO_BACKEND = 'the backend does not know its lease (any more)';
 
+/** Reckoned, since the backend cannot be asked for a lease whose id never reached us. */
+export const ENDED_WITH_TOKEN = "ended with its token's life";
+
 type Answer =
   | { readonly note: string }
   | { readonly reason: string; readonly retryMs: number; readonly outage: boolean };
@@ -116,7 +119,7 @@ async function endOne(
   }
   if (!needsOwnEnd(lease)) return { note: 'nothing was minted' };
   const left = lease.backendEndsBy.getTime() - (now?.getTime() ?? 0);
-  if (left <= 0) return { note: "ended with its token's life" };
+  if (left <= 0) return { note: ENDED_WITH_TOKEN };
   return {
     outage: false,
     reason: 'its backend lease id is not known; waiting for the end of the token that made it',

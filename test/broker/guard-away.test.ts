@@ -8,7 +8,7 @@ import { GUARD_AWAY_MS } from '../../src/broker/margins.ts';
 import { nothingUnderWay } from '../../src/broker/revoke-due.ts';
 import { settleLeases } from '../../src/broker/settle-leases.ts';
 import type { Lease } from '../../src/ledger/lease.ts';
-import { late } from '../ledger/support/examples.ts';
+import { late, minted } from '../ledger/support/examples.ts';
 import { modelParts } from './support/model-parts.ts';
 
 type World = ReturnType<typeof modelParts>;
@@ -273,6 +273,55 @@ describe('a lease without a guard that OpenBao does not know', () => {
     expect(world.now(lost)).toMatchObject({ state: 'settled', ...UNSEEN });
     expect(world.errors()).toEqual([expect.stringContaining(lost.id)]);
     expect(world.canLogin(lost)).toBe(true);
+  });
+});
+
+describe('a lease that only OpenBao could end, and whose id there never came', () => {
+  test.each([
+    ['legacy', 'backend'],
+    ['orders', 'backend'],
+    ['legacy', 'target'],
+  ] as const)('at %s, with proof: %s: nobody saw it end', async (target, proof) => {
+    const world = modelParts();
+    const lease = await world.leaseInDoubt(target, proof);
+    world.pass(300);
+    await world.sweepAt(target);
+    expect(world.now(lease)?.state).toBe('revoking');
+    expect(world.errors()).toEqual([]);
+    // Its token's life, and the longest wait for the next attempt.
+    world.pass(41);
+    await world.sweepAt(target);
+    expect(world.now(lease)).toMatchObject({
+      state: 'settled',
+      revocability: 'expiry',
+      revocabilityReason: 'the id of its backend lease never came: nobody saw it end',
+      evidence: { kind: 'backend', asked: null, answer: "ended with its token's life" },
+    });
+    expect(world.errors()).toEqual([expect.stringContaining(lease.id)]);
+    expect(world.errors()[0]).toContain('nobody saw it end; look at the target');
+    const { body } = await world.parts.metrics.render();
+    const counted = 'mayfly_lease_deaths_total{cause="mint_unknown",revocability="expiry"} 1';
+    expect(body).toContain(counted);
+    expect(world.openBao.revocations).toBe(0);
+  });
+
+  test('keeps a class that is lower still', async () => {
+    const world = modelParts();
+    const lease = await world.leaseInDoubt('legacy');
+    world.pass(341);
+    await endLeases(world.parts, [{ ...lease, revocability: 'static' }]);
+    expect(world.now(lease)).toMatchObject({ state: 'settled', revocability: 'static' });
+  });
+
+  test('is asked for where its id came after all', async () => {
+    const world = modelParts();
+    const lease = await world.leaseInDoubt('legacy');
+    await world.parts.ledger.recordMint(minted(lease.id));
+    const known = world.now(lease);
+    if (!known) throw new Error('it is in the ledger');
+    await endLeases(world.parts, [known]);
+    expect(world.openBao.revocations).toBeGreaterThan(0);
+    expect(world.now(lease)?.evidence).toMatchObject({ asked: 'sys/leases/lookup' });
   });
 });
 

@@ -11,7 +11,7 @@ import type { Lease } from '../../../src/ledger/lease.ts';
 import { openReaper } from '../../../src/mint/reaper.ts';
 import { encodeName } from '../../../src/target/credential-name.ts';
 import { TargetUnreachable } from '../../../src/target/target-unreachable.ts';
-import { active, death, ids, inSeconds } from '../../ledger/support/examples.ts';
+import { active, death, ids, inSeconds, open } from '../../ledger/support/examples.ts';
 import { simulatedCatalogue } from '../../simulation/catalogue.ts';
 import { ModelBackend } from '../../simulation/models/backend-model.ts';
 import { modelPort } from '../../simulation/models/backend-port.ts';
@@ -93,26 +93,45 @@ export function modelParts() {
     waiting: nobodyWaiting(clock),
   } as unknown as BrokerParts;
 
-  /** A lease with its user at the target, or at another server, and its lease in OpenBao. */
-  async function lease(target: string, proof = proofAt(target), server = target): Promise<Lease> {
+  /** What is committed before the mint. */
+  function promise(target: string, proof: Lease['snapshot']['proof']) {
     const id = ids.uuid();
     const deadline = inSeconds(clock.now(), LIFE_SECONDS);
-    const name = encodeName({ installation: INSTALLATION, leaseId: id, deadline });
     const revocability = proof === 'backend' ? ('revocable' as const) : ('proven' as const);
     const snapshot = {
       ...{ target, kind: 'postgres' as const, mount: MOUNT, config: target, role: target, proof },
       ...{ tokenRole: `mayfly-${target}`, catalogueHash: 'c0ffee' },
     };
-    at(server).model.beginMake(name);
-    at(server).model.commitMake(name);
-    const made = await active(ledger, {
-      lease: { id, deadline, revocability, snapshot, credentialName: name },
-    });
+    const credentialName = encodeName({ installation: INSTALLATION, leaseId: id, deadline });
+    return { id, deadline, revocability, snapshot, credentialName };
+  }
+
+  function makeUser(target: string, name: string): void {
+    const { model: server } = at(target);
+    server.beginMake(name);
+    server.commitMake(name);
+  }
+
+  /** A lease with its user at the target, or at another server, and its lease in OpenBao. */
+  async function lease(target: string, proof = proofAt(target), server = target): Promise<Lease> {
+    const promised = promise(target, proof);
+    const { credentialName: name, deadline } = promised;
+    makeUser(server, name);
+    const made = await active(ledger, { lease: promised });
     const life = { issuedAtMs: nowMs(), expiresAtMs: deadline.getTime() + 30_000 };
     const kept = made.backendLeaseId ?? '';
-    const { mount, role } = snapshot;
+    const { mount, role } = promised.snapshot;
     backend.leases.set(kept, { id: kept, name, mount, role, ...life, attempts: 0 });
     return made;
+  }
+
+  /** One whose user was made, and whose id in OpenBao never came: fenced, and nobody holds it. */
+  async function leaseInDoubt(target: string, proof = proofAt(target)): Promise<Lease> {
+    const promised = promise(target, proof);
+    makeUser(target, promised.credentialName);
+    await open(ledger, { lease: promised });
+    const unknown = { outcome: 'unknown', backendLeaseId: null, credentialSha256: null } as const;
+    return ledger.recordMint({ leaseId: promised.id, ...unknown });
   }
 
   /** One that is dead at its target and not settled yet. */
@@ -133,7 +152,7 @@ export function modelParts() {
   }
 
   return {
-    ...{ parts, at, openBao, lease, deadLease, residue },
+    ...{ parts, at, openBao, lease, leaseInDoubt, deadLease, residue },
     now: (one: Lease) => model.tables.leases.get(one.id),
     canLogin: ({ snapshot, credentialName }: Lease) =>
       at(snapshot.target).model.roles.get(credentialName)?.canLogin === true,
