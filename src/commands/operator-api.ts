@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { codeOf } from '../foundation/failure.ts';
 import { SecretText } from '../foundation/secret-text.ts';
-import { environment } from '../settings/environment.ts';
+import { environment, valueIn } from '../settings/environment.ts';
 import { webAddress } from '../settings/forms.ts';
 import { CommandFailure, EXIT } from './exit-code.ts';
 
@@ -43,8 +43,9 @@ export async function askOperatorApi(
   call?: OperatorCall,
 ): Promise<unknown> {
   const set = environment();
-  const token = await operatorToken(options.tokenFile ?? set['MAYFLY_TOKEN_FILE']);
-  const response = await send(brokerUrl(path, options.url ?? set['MAYFLY_URL']), token, call);
+  const token = await operatorToken(options.tokenFile ?? valueIn(set, 'MAYFLY_TOKEN_FILE'));
+  const url = brokerUrl(path, options.url ?? valueIn(set, 'MAYFLY_URL'));
+  const response = await send(url, token, call);
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok && body !== undefined) return body;
   const asked = response.status === 400 ? EXIT.usage : EXIT.failed;

@@ -19,7 +19,7 @@ import { registerRetry } from './retry.ts';
 import { registerRevoke } from './revoke.ts';
 import { registerReconcile } from './reconcile.ts';
 import { registerServe } from './serve.ts';
-import { environment } from '../settings/environment.ts';
+import { environment, valueIn } from '../settings/environment.ts';
 import { systemClock } from '../foundation/clock.ts';
 
 /**
@@ -67,11 +67,11 @@ async function createProgram(): Promise<Command> {
 
 function checkIo(): CheckIo {
   const set = environment();
-  const publicUrl = set['MAYFLY_PUBLIC_URL'];
-  const configFolder = set['MAYFLY_CONFIG_DIR'];
+  const publicUrl = valueIn(set, 'MAYFLY_PUBLIC_URL');
+  const configFolder = valueIn(set, 'MAYFLY_CONFIG_DIR');
   return {
     print,
-    resolve: (name) => set[`MAYFLY_ADDRESS_${name}`],
+    resolve: (name) => valueIn(set, `MAYFLY_ADDRESS_${name}`),
     now: systemClock.now(),
     ...(publicUrl === undefined ? {} : { publicUrl }),
     ...(configFolder === undefined ? {} : { configFolder }),

@@ -5,3 +5,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export function environment(): Environment {
   return { ...process.env };
 }
+
+/** What a name stands for; an empty value counts as not set. */
+export function valueIn(env: Environment, name: string): string | undefined {
+  const text = env[name];
+  return text === '' ? undefined : text;
+}

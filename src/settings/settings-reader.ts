@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { fail, succeed } from '../foundation/result.ts';
 import type { Result } from '../foundation/result.ts';
+import { valueIn } from './environment.ts';
 import type { Environment } from './environment.ts';
 import type { Setting, SettingProblem } from './setting.ts';
 
@@ -52,7 +53,7 @@ export function settingsReader(env: Environment, problems: SettingProblem[]): Se
 
   return {
     note,
-    isSet: ({ name }) => present(env[name]) !== undefined,
+    isSet: ({ name }) => valueIn(env, name) !== undefined,
     optional: (setting) => {
       const found = read(setting);
       return found.is === 'set' ? found.value : undefined;
@@ -84,11 +85,11 @@ function familyNames(setting: Setting<unknown>, env: Environment): readonly stri
   return [...new Set(names)].sort();
 }
 
-/** The text of a setting; a secret's may lie in a file. Empty counts as not set. */
+/** The text of a setting; a secret's may lie in a file. */
 function textOf(setting: Setting<unknown>, env: Environment): Result<string | undefined, string> {
-  const text = present(env[setting.name]);
+  const text = valueIn(env, setting.name);
   if (!setting.secret) return succeed(text);
-  const file = present(env[`${setting.name}_FILE`]);
+  const file = valueIn(env, `${setting.name}_FILE`);
   if (file === undefined) return succeed(text);
   if (text !== undefined) return fail(`is set twice: also as ${setting.name}_FILE`);
   return secretFile(file);
@@ -102,8 +103,4 @@ function secretFile(file: string): Result<string, string> {
   } catch {
     return fail('is given by a file that cannot be read');
   }
-}
-
-function present(text: string | undefined): string | undefined {
-  return text === undefined || text === '' ? undefined : text;
 }

@@ -95,6 +95,23 @@ describe('what was typed wrong ends with 2 and one clear answer', () => {
   });
 });
 
+describe('an empty setting counts as not set', () => {
+  test.each([
+    ['leases', { MAYFLY_TOKEN_FILE: '' }, /Who are you\?/],
+    ['check', { MAYFLY_CONFIG_DIR: '' }, /^config is sound/m],
+    ['check', { MAYFLY_ADDRESS_DEMO_ISSUER: '' }, /not set here.*MAYFLY_ADDRESS_DEMO_ISSUER/],
+  ])('%s with %j', async (command, env: Readonly<Record<string, string>>, said) => {
+    const run = await runMayfly([command], { env });
+    expect(run.out + run.err).toMatch(said);
+  });
+
+  test('and a broker is then looked for where one listens by default, whoever is there', async () => {
+    const env = { MAYFLY_URL: '', MAYFLY_TOKEN_FILE: await fileWith('not-a-token') };
+    const run = await runMayfly(['leases'], { env });
+    expect(run.err).not.toContain('is not a URL');
+  });
+});
+
 describe('what cannot be reached ends with 3', () => {
   test('no target, and which one is said', async () => {
     const admin = await fileWith(`postgresql://postgres:hush-hush@${NOBODY}/orders`);

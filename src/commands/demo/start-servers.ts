@@ -8,7 +8,7 @@ import type { StateFolder } from '../../embedded/folder.ts';
 import { startOpenBao } from '../../embedded/openbao.ts';
 import type { EmbeddedOpenBao } from '../../embedded/openbao.ts';
 import { startPostgres } from '../../embedded/postgres.ts';
-import { environment } from '../../settings/environment.ts';
+import { environment, valueIn } from '../../settings/environment.ts';
 import { worldServer } from './world-server.ts';
 import type { WorldOptions, WorldServer } from './world.ts';
 
@@ -70,7 +70,7 @@ function valueOf<Value>(settled: PromiseSettledResult<Value>): Value {
 function baoProgram(say: (line: string) => void): Promise<string> {
   const set = environment();
   const cache = join(process.cwd(), PROGRAMS);
-  return findBao({ setting: set['MAYFLY_BAO'], path: set['PATH'], cache, say });
+  return findBao({ setting: valueIn(set, 'MAYFLY_BAO'), path: set['PATH'], cache, say });
 }
 
 async function postgres(folder: StateFolder, name: string, { durable }: WorldOptions) {
