@@ -35,7 +35,6 @@ export const FAILURE_REASONS = [
   'issuer_keys_unavailable',
   'unmapped_identity',
   'ambiguous_identity',
-  'actor_required',
   'actor_token_unsupported',
   // What they ask for.
   'task_missing',

@@ -79,7 +79,6 @@ export const WIRE_ERRORS: Table = {
   issuer_keys_unavailable: unavailable("Issuer's keys not available"),
   unmapped_identity: badToken('No agent has this identity'),
   ambiguous_identity: badToken('Several agents have this identity'),
-  actor_required: badToken('Actor required'),
   actor_token_unsupported: wire('invalid_request', 400, 400, 'Actor tokens not supported'),
 
   task_missing: wire('invalid_request', 400, 400, 'No task declared'),
