@@ -7,7 +7,8 @@ import type { OperatorOptions } from './operator-api.ts';
 import { print, tell } from './print.ts';
 
 const EXAMPLES = `
-Shows live leases (minting, active, revoking) unless --state or --all says otherwise.
+Shows live leases (minting, active, revoking) unless --state or --all says otherwise. --unsettled,
+--residue and --credential-sha256 look at leases of all states.
 
 Examples:
   $ mayfly leases --token-file operator.token

@@ -16,24 +16,32 @@ const MIB = 1024 * KIB;
 /** Connecting on a local network takes milliseconds; longer means that nobody is there. */
 const CONNECT_MS = 5_000;
 
-/** Reads, logins, renewals: OpenBao answers in milliseconds, a loaded raft in some hundred. */
+/** Milliseconds. OpenBao answers in a few, a loaded raft in some hundred. */
+const ORDINARY_REPLY_MS = 10_000;
+
+/** Reads, logins, renewals. */
 export const ORDINARY: CallBounds = {
   connectMs: CONNECT_MS,
-  replyMs: 10_000,
+  replyMs: ORDINARY_REPLY_MS,
   maxBytes: MIB,
   mayCut: true,
 };
 
 /**
- * A sync revoke waits for the target (connect and statement time-out, 5 s each) and for others at
- * the same database config. It goes on in OpenBao after we stop waiting; the next try joins it.
+ * Milliseconds. A sync revoke waits for the target (connect and statement time-out, 5 s each) and for
+ * others at the same database config. It goes on in OpenBao after we stop waiting; the next try joins it.
  */
-export const REVOKE: CallBounds = { ...ORDINARY, replyMs: 20_000 };
+const REVOKE_REPLY_MS = 20_000;
+
+export const REVOKE: CallBounds = { ...ORDINARY, replyMs: REVOKE_REPLY_MS };
 
 /** A lease id's last part is 27 bytes in JSON; OpenBao advises at most 256,000 leases. */
 const LIST_BYTES = 16 * 1024 * 1024;
 
-export const LIST: CallBounds = { ...ORDINARY, replyMs: 30_000, maxBytes: LIST_BYTES };
+/** Milliseconds: far more than other answers hold. */
+const LIST_REPLY_MS = 30_000;
+
+export const LIST: CallBounds = { ...ORDINARY, replyMs: LIST_REPLY_MS, maxBytes: LIST_BYTES };
 
 /** For readiness, which itself is asked with a time-out of a few seconds. */
 export const HEALTH: CallBounds = {
@@ -44,14 +52,16 @@ export const HEALTH: CallBounds = {
 };
 
 /**
- * A mint is never cut: a closed connection makes OpenBao leave users without a lease. OpenBao
- * itself ends a request after `max_request_duration` (90 s unless declared otherwise), so this
- * bound only frees our socket when OpenBao is frozen or gone without a word. A server that declares
- * more than 110 s is reported by `mayfly doctor`.
+ * Milliseconds. OpenBao itself ends a request after `max_request_duration` (90 s unless declared
+ * otherwise), so this only frees our socket when OpenBao is frozen or gone without a word. A server
+ * that declares more than 110 s is reported by `mayfly doctor`.
  */
+const MINT_REPLY_MS = 120_000;
+
+/** A mint is never cut: a closed connection makes OpenBao leave users without a lease. */
 export const MINT: CallBounds = {
   connectMs: CONNECT_MS,
-  replyMs: 120_000,
+  replyMs: MINT_REPLY_MS,
   maxBytes: MIB,
   mayCut: false,
 };
