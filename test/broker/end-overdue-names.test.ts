@@ -9,10 +9,10 @@ import { modelParts } from './support/model-parts.ts';
 type World = ReturnType<typeof modelParts>;
 
 /** The half of a pass that ends by name, up to the last of what it reports. */
-async function byName({ parts }: World, ledger = parts.ledger): Promise<number> {
+async function byName({ parts, behind }: World, ledger = parts.ledger): Promise<number> {
   const tally = { endedByName: 0 };
   await endOverdueNames({ ...parts, ledger }, nothingUnderWay(), tally);
-  while (parts.background.size() > 0) await new Promise((resolve) => setImmediate(resolve));
+  await behind();
   return tally.endedByName;
 }
 
@@ -46,6 +46,7 @@ describe("a name past its deadline whose lease dies on OpenBao's word", () => {
     world.forget(lease);
     world.pass(300);
     await world.sweepAt('orders');
+    await world.behind();
     expect(world.now(lease)?.state).toBe('settled');
     world.pass(SAME_ENDING_MS / 1000 + 1);
     expect(await byName(world)).toBe(1);

@@ -286,11 +286,13 @@ describe('a lease that only OpenBao could end, and whose id there never came', (
     const lease = await world.leaseInDoubt(target, proof);
     world.pass(300);
     await world.sweepAt(target);
+    await world.behind();
     expect(world.now(lease)?.state).toBe('revoking');
     expect(world.errors()).toEqual([]);
     // Its token's life, and the longest wait for the next attempt.
     world.pass(41);
     await world.sweepAt(target);
+    await world.behind();
     expect(world.now(lease)).toMatchObject({
       state: 'settled',
       revocability: 'expiry',

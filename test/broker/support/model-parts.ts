@@ -161,6 +161,10 @@ export function modelParts() {
     /** What the sweep does of one target. */
     sweepAt: (target: string) =>
       endDue(parts, nothingInHand(), target, { claimed: 0, died: 0, settling: 0 }),
+    /** Until nothing goes on behind it any more. */
+    behind: async () => {
+      while (parts.background.size() > 0) await new Promise((resolve) => setImmediate(resolve));
+    },
     all: () => [...model.tables.leases.values()],
     /** What was logged as an error. */
     errors: () => errors,
