@@ -36,6 +36,8 @@ proven('three OpenBao nodes', () => {
     for (const name of ['node-2', 'node-3']) {
       nodes.push(await joinNode(bao, first, backend.address, join(folder, name)));
     }
+    // A node has no vote until it was healthy for ten seconds: without three votes none may be missing.
+    await until('each node has a vote', 30, async () => (await voters(backend.address)) === 3);
     balancer = await startBalancer(nodes.map(({ address }) => address));
     behind = await path.broker({ settings: { MAYFLY_BACKEND_URL: balancer.url } });
     astray = await path.broker({
@@ -57,6 +59,15 @@ proven('three OpenBao nodes', () => {
     const answer = await fetch(`${address}/${path}`, { headers: { 'x-vault-token': admin } });
     const body = (await answer.json()) as { data?: { keys?: string[] } };
     return body.data?.keys ?? [];
+  }
+
+  async function voters(address: string): Promise<number> {
+    const answer = await fetch(`${address}/v1/sys/storage/raft/configuration`, {
+      headers: { 'x-vault-token': (await adminToken(address)) ?? '' },
+    });
+    type Configuration = { data?: { config: { servers: readonly { voter: boolean }[] } } };
+    const { data } = (await answer.json()) as Configuration;
+    return data?.config.servers.filter(({ voter }) => voter).length ?? 0;
   }
 
   async function adminToken(address: string): Promise<string | undefined> {
