@@ -119,7 +119,7 @@ test('F-REV-10, F-REV-11: a start with many overdue ends them with few connectio
   }));
   for (const broker of brokers) broker.kill('SIGKILL');
   await Promise.all(brokers.map(({ exited }) => exited));
-  const deadline = inWholeSeconds(PROVE ? 60 : 6);
+  const deadline = inWholeSeconds(PROVE ? 90 : 6);
   const leases = await planted.plant({ count: overdue, agent: 'a', target: 'orders', deadline });
   await new Promise((resolve) => setTimeout(resolve, deadline.getTime() + 100 - Date.now()));
   freeze('orders');

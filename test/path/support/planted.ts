@@ -25,6 +25,9 @@ export type Planter = {
   plant(planting: Planting): Promise<readonly string[]>;
 };
 
+/** Each takes locks until its transaction ends, and the server has room for some 6,000. */
+const MADE_AT_A_TIME = 1_000;
+
 export async function planter(path: PathWorld, broker: string): Promise<Planter> {
   const template = await granted(broker, await path.token(), { identifier: 'template', ttl: 600 });
   const { installation } = path.world;
@@ -32,11 +35,13 @@ export async function planter(path: PathWorld, broker: string): Promise<Planter>
     async plant({ count, agent, target, deadline }) {
       const leases = Array.from({ length: count }, () => ids.uuid());
       const names = leases.map((leaseId) => encodeName({ installation, leaseId, deadline }));
-      await path.oracle.target(
-        `select mayfly_${installation}.make(x, a.rolpassword, 'orders_readers')
-         from unnest($1::text[]) x, pg_authid a where a.rolname = 'mayfly_guard'`,
-        [names],
-      );
+      for (let from = 0; from < count; from += MADE_AT_A_TIME) {
+        await path.oracle.target(
+          `select mayfly_${installation}.make(x, a.rolpassword, 'orders_readers')
+           from unnest($1::text[]) x, pg_authid a where a.rolname = 'mayfly_guard'`,
+          [names.slice(from, from + MADE_AT_A_TIME)],
+        );
+      }
       await path.oracle.ledger(
         `insert into mayfly.agent (id, first_seen_at) values ($1, now()) on conflict do nothing`,
         [agent],
