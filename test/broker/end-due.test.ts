@@ -116,7 +116,7 @@ describe('leases that OpenBao alone ends, at a target whose guard is well', () =
     inHand.stopping = true;
     const before = claimed(world, unproven);
     await thaw();
-    while (world.parts.background.size() > 0) await idle();
+    await world.behind();
     expect(claimed(world, unproven)).toBe(before);
   });
 });

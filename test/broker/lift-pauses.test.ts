@@ -10,8 +10,6 @@ import { modelParts } from './support/model-parts.ts';
 
 type World = ReturnType<typeof modelParts>;
 
-const idle = () => new Promise((resolve) => setImmediate(resolve));
-
 /** A sweep of all targets, and what its replica shows of them. */
 function sweepOf(world: World) {
   const gone = new Set<string>();
@@ -36,7 +34,7 @@ function sweepOf(world: World) {
     pass: async () => {
       world.pass(1);
       await revokeDue(parts, underWay);
-      while (parts.background.size() > 0) await idle();
+      await world.behind();
     },
     paused: () => parts.circuits.ending.paused().map(({ target }) => target),
     gauge: async () =>

@@ -40,7 +40,7 @@ test('a lease that is ended again and again is counted once, with the first caus
 });
 
 test('what the ledger is told behind an answer is counted too', async () => {
-  const { parts, lease, now } = modelParts();
+  const { parts, lease, now, behind } = modelParts();
   const made = await lease('orders');
   let heard = false;
   const deaf: BrokerParts = {
@@ -55,7 +55,7 @@ test('what the ledger is told behind an answer is counted too', async () => {
     },
   };
   expect((await revokeLease(deaf, olivia, made.id, 'leaked', 0)).ok).toBe(false);
-  while (parts.background.size() > 0) await new Promise((resolve) => setImmediate(resolve));
+  await behind();
   expect(now(made)?.state).toBe('settled');
   expect(await endings(parts)).toEqual(['mayfly_lease_endings_total{cause="operator"} 1']);
 });

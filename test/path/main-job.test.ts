@@ -221,14 +221,14 @@ function parameters(identifier: string): Record<string, string> {
 }
 
 describe('clients that are not ours', () => {
+  const discovered = () =>
+    openid.discovery(new URL(path.world.publicUrl), 'any-client', undefined, openid.None(), {
+      algorithm: 'oauth2',
+      execute: [openid.allowInsecureRequests],
+    });
+
   test('openid-client discovers the broker and exchanges a token, unmodified', async () => {
-    const configuration = await openid.discovery(
-      new URL(path.world.publicUrl),
-      'any-client',
-      undefined,
-      openid.None(),
-      { algorithm: 'oauth2', execute: [openid.allowInsecureRequests] },
-    );
+    const configuration = await discovered();
     const answer = await openid.genericGrantRequest(
       configuration,
       EXCHANGE.grant_type,
@@ -242,13 +242,7 @@ describe('clients that are not ours', () => {
   });
 
   test('openid-client sees a refusal as an OAuth error', async () => {
-    const configuration = await openid.discovery(
-      new URL(path.world.publicUrl),
-      'any-client',
-      undefined,
-      openid.None(),
-      { algorithm: 'oauth2', execute: [openid.allowInsecureRequests] },
-    );
+    const configuration = await discovered();
     const refusal = openid.genericGrantRequest(configuration, EXCHANGE.grant_type, {
       ...parameters('openid-2'),
       scope: 'payments',
