@@ -264,6 +264,45 @@ describe('the target down at mint', () => {
   }, 60_000);
 });
 
+describe('the target crashes', () => {
+  /** A commit that waited for no disk is lost with the server's memory, unless it is written by then. */
+  async function crash(): Promise<void> {
+    const [own] = await path.oracle.target('select pg_backend_pid() as pid');
+    process.kill(Number(own?.['pid']), 'SIGKILL');
+    await until('the target is back', 20, () =>
+      path.oracle.target('select').then(
+        () => true,
+        () => false,
+      ),
+    );
+  }
+
+  test('a credential that it forgot is dead, nobody makes it again, and its death is not called proven', async () => {
+    const token = await path.token();
+    await path.oracle.target("alter system set wal_writer_delay = '10s'");
+    await path.oracle.target('select pg_reload_conf()');
+    try {
+      await path.oracle.target('select pg_switch_wal()');
+      const grant = await granted(broker.url, token, { identifier: 'forgotten', ttl: 120 });
+      await crash();
+      expect(await canLogin(grant.uri)).toBe(false);
+      await until('it is completed', 20, async () => {
+        const done = await complete(broker.url, token, grant.taskId);
+        return done.status === 200;
+      });
+      const lease = await shown(grant.leaseId);
+      expect([lease.revocability, lease.revocability_reason]).toEqual([
+        'revocable',
+        'no_positive_control',
+      ]);
+      expect(await path.oracle.roleExists(new URL(grant.uri).username)).toBe(false);
+    } finally {
+      await path.oracle.target('alter system reset wal_writer_delay');
+      await path.oracle.target('select pg_reload_conf()');
+    }
+  }, 60_000);
+});
+
 test('in the end everything is accounted for', async () => {
   await allAccounted(path, 25);
 }, 60_000);

@@ -33,6 +33,25 @@ afterAll(async () => {
   await server.stop();
 });
 
+describe('the commit of a mint', () => {
+  test('does not wait for the disk, and what the same login commits next does', async () => {
+    const of = async () => {
+      const { rows } = await world.openbao.query<{ setting: string }>(
+        "select current_setting('synchronous_commit') as setting",
+      );
+      return rows[0]?.setting;
+    };
+    await world.openbao.query('set synchronous_commit = on');
+    await world.openbao.query('begin');
+    const name = newName();
+    await world.openbao.query(await creation(name, secret()));
+    expect(await of()).toBe('off');
+    await world.openbao.query('commit');
+    expect(await of()).toBe('on');
+    await world.access.guard.end([name]);
+  });
+});
+
 describe('mint finishing after the end', () => {
   test(
     'a mint that is sent after the end is refused',

@@ -13,7 +13,8 @@ export const REFUSED_PASSWORD = 'MF005';
 
 /**
  * The creation statement. The name is inserted before the role is made: its unique index is what a
- * concurrent `close` waits on, and what refuses a name that is closed or was made before.
+ * concurrent `close` waits on, and what refuses a name that is closed or was made before. Its commit
+ * does not wait for the disk, nor for standbys (docs/decisions/0133-a-mint-is-not-flushed.md).
  */
 export function makeRoutine(installation: string): Routine {
   const schema = quoteIdentifier(schemaOf(installation));
@@ -64,6 +65,8 @@ begin
   if allowed.creates_in is not null then
     execute format('grant usage, create on schema %I to %I', allowed.creates_in, credential);
   end if;
+  -- A crash may forget what is made here, never what came after it; a role that is gone is dead.
+  perform set_config('synchronous_commit', 'off', true);
   update ${schema}.name
     set role = (select r.oid from pg_roles r where r.rolname = credential) where name = credential;
 end
