@@ -28,7 +28,8 @@ export type Evidence = {
   /**
    * `seen_dead`: the guard saw it and ended it. `backend_revoked`: OpenBao made it and ended it, and
    * the guard never saw it. `backend_lost`: OpenBao made it and does not know it any more, and the
-   * guard never saw it. `never_existed`: nobody made it, and nobody can any more.
+   * guard never saw it. `never_existed`: nobody made it, or a crash of the target took it away, and
+   * nobody can make it any more.
    */
   readonly kind: 'seen_dead' | 'backend_revoked' | 'backend_lost' | 'never_existed';
   readonly name: string;

@@ -5,7 +5,17 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import type { BrokerProcess } from '../../src/commands/demo/world.ts';
 import { allAccounted, decisions, leasesOf } from './support/accounts.ts';
-import { canLogin, complete, exchange, EXCHANGE, get, granted, until } from './support/agent.ts';
+import {
+  canLogin,
+  complete,
+  exchange,
+  EXCHANGE,
+  get,
+  granted,
+  grantOf,
+  until,
+} from './support/agent.ts';
+import type { Granted } from './support/agent.ts';
 import { startHttpBetween, isMint } from './support/http-between.ts';
 import type { HttpBetween } from './support/http-between.ts';
 import { startPathWorld } from './support/path-world.ts';
@@ -277,14 +287,25 @@ describe('the target crashes', () => {
     );
   }
 
+  /** The commit of something else, an ending of another test, would flush the mint with its own. */
+  async function forgotten(token: string): Promise<Granted> {
+    for (let n = 1; n <= 5; n++) {
+      const answer = await exchange(broker.url, token, { identifier: `forgotten-${n}`, ttl: 120 });
+      // After a crash some connections have to be made anew.
+      if (answer.status !== 200) continue;
+      await crash();
+      const grant = grantOf(answer);
+      if (!(await path.oracle.roleExists(grant.username))) return grant;
+    }
+    throw new Error('it never forgot one');
+  }
+
   test('a credential that it forgot is dead, nobody makes it again, and its death is not called proven', async () => {
     const token = await path.token();
     await path.oracle.target("alter system set wal_writer_delay = '10s'");
     await path.oracle.target('select pg_reload_conf()');
     try {
-      await path.oracle.target('select pg_switch_wal()');
-      const grant = await granted(broker.url, token, { identifier: 'forgotten', ttl: 120 });
-      await crash();
+      const grant = await forgotten(token);
       expect(await canLogin(grant.uri)).toBe(false);
       await until('it is completed', 20, async () => {
         const done = await complete(broker.url, token, grant.taskId);
@@ -295,12 +316,16 @@ describe('the target crashes', () => {
         'revocable',
         'no_positive_control',
       ]);
-      expect(await path.oracle.roleExists(new URL(grant.uri).username)).toBe(false);
+      const made = path.oracle.target(
+        `select "mayfly_${path.world.installation}".make($1, $2, 'orders_readers')`,
+        [grant.username, 'SCRAM-SHA-256$'],
+      );
+      await expect(made).rejects.toMatchObject({ code: 'MF003' });
     } finally {
       await path.oracle.target('alter system reset wal_writer_delay');
       await path.oracle.target('select pg_reload_conf()');
     }
-  }, 60_000);
+  }, 90_000);
 });
 
 test('in the end everything is accounted for', async () => {

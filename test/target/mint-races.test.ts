@@ -34,21 +34,39 @@ afterAll(async () => {
 });
 
 describe('the commit of a mint', () => {
+  const of = async (setting: string) => {
+    const { rows } = await world.openbao.query<{ value: string }>(
+      'select current_setting($1) as value',
+      [setting],
+    );
+    return rows[0]?.value;
+  };
+
   test('does not wait for the disk, and what the same login commits next does', async () => {
-    const of = async () => {
-      const { rows } = await world.openbao.query<{ setting: string }>(
-        "select current_setting('synchronous_commit') as setting",
-      );
-      return rows[0]?.setting;
-    };
     await world.openbao.query('set synchronous_commit = on');
     await world.openbao.query('begin');
     const name = newName();
     await world.openbao.query(await creation(name, secret()));
-    expect(await of()).toBe('off');
+    expect(await of('synchronous_commit')).toBe('off');
     await world.openbao.query('commit');
-    expect(await of()).toBe('on');
+    expect(await of('synchronous_commit')).toBe('on');
     await world.access.guard.end([name]);
+  });
+
+  test('waits like every other where there are synchronous standbys', async () => {
+    await world.root.query("alter system set synchronous_standby_names = 'away'");
+    await world.root.query('select pg_reload_conf()');
+    try {
+      while ((await of('synchronous_standby_names')) === '') await systemClock.sleep(10);
+      await world.openbao.query('set synchronous_commit = on');
+      await world.openbao.query('begin');
+      await world.openbao.query(await creation(newName(), secret()));
+      expect(await of('synchronous_commit')).toBe('on');
+      await world.openbao.query('rollback');
+    } finally {
+      await world.root.query('alter system reset synchronous_standby_names');
+      await world.root.query('select pg_reload_conf()');
+    }
   });
 });
 

@@ -14,7 +14,7 @@ export const REFUSED_PASSWORD = 'MF005';
 /**
  * The creation statement. The name is inserted before the role is made: its unique index is what a
  * concurrent `close` waits on, and what refuses a name that is closed or was made before. Its commit
- * does not wait for the disk, nor for standbys (docs/decisions/0133-a-mint-is-not-flushed.md).
+ * does not wait for the disk (docs/decisions/0133-a-mint-is-not-flushed.md).
  */
 export function makeRoutine(installation: string): Routine {
   const schema = quoteIdentifier(schemaOf(installation));
@@ -66,7 +66,10 @@ begin
     execute format('grant usage, create on schema %I to %I', allowed.creates_in, credential);
   end if;
   -- A crash may forget what is made here, never what came after it; a role that is gone is dead.
-  perform set_config('synchronous_commit', 'off', true);
+  -- Who has synchronous standbys wants no commit to be answered without them.
+  if current_setting('synchronous_standby_names') = '' then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
   update ${schema}.name
     set role = (select r.oid from pg_roles r where r.rolname = credential) where name = credential;
 end
