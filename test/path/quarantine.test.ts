@@ -176,7 +176,7 @@ describe('every way to a credential, in every state of the agent (F-QUA-1)', () 
       expect([name, (await ask('active', token)).status]).toEqual([name, 200]);
     }
     await quarantine(brokers[0]);
-    const before = await decisions(path);
+    const before = await decisions(path, AGENT);
     for (const [name, ask] of Object.entries(paths)) {
       const refused = await ask('quarantined', token);
       expect([name, refused.status]).toEqual([name, 400]);
@@ -194,7 +194,7 @@ describe('every way to a credential, in every state of the agent (F-QUA-1)', () 
         body: { reason: 'agent_quarantined' },
       });
     }
-    expect(await decisions(path)).toBe(before + Object.keys(paths).length);
+    expect(await decisions(path, AGENT)).toBe(before + Object.keys(paths).length);
     // Other agents go on; and what the agent began it may end.
     const other = await path.token(OTHER);
     const theirs = await granted(brokers[1].url, other, {

@@ -24,10 +24,15 @@ export async function leasesOf(path: PathWorld, identifier: string): Promise<rea
   )) as unknown as readonly Row[];
 }
 
-/** Events of decisions, each of them one exchange of a known agent (invariant I8). */
-export async function decisions(path: PathWorld): Promise<number> {
+/**
+ * Events of decisions, each of them one exchange of a known agent (invariant I8). Of all agents where
+ * none is named: the canary of the self-check is one, which comes when it likes.
+ */
+export async function decisions(path: PathWorld, agent: string | null = null): Promise<number> {
   const [row] = await path.oracle.ledger(
-    "select count(*)::int as n from mayfly.audit_event where kind like 'decision.%'",
+    `select count(*)::int as n from mayfly.audit_event
+     where kind like 'decision.%' and agent_id = coalesce($1, agent_id)`,
+    [agent],
   );
   return Number(row?.['n']);
 }
