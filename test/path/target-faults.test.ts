@@ -287,15 +287,29 @@ describe('the target crashes', () => {
     );
   }
 
+  /** After a crash some connections have to be made anew. */
+  async function grantedAgain(identifier: string, token: string): Promise<Granted> {
+    let grant: Granted | undefined;
+    await until('it is granted', 20, async () => {
+      const answer = await exchange(broker.url, token, { identifier, ttl: 120 });
+      if (answer.status === 200) grant = grantOf(answer);
+      return grant !== undefined;
+    });
+    return grant as unknown as Granted;
+  }
+
+  const completed = (token: string, { taskId }: Granted) =>
+    until('it is completed', 20, async () => {
+      return (await complete(broker.url, token, taskId)).status === 200;
+    });
+
   /** The commit of something else, an ending of another test, would flush the mint with its own. */
   async function forgotten(token: string): Promise<Granted> {
     for (let n = 1; n <= 5; n++) {
-      const answer = await exchange(broker.url, token, { identifier: `forgotten-${n}`, ttl: 120 });
-      // After a crash some connections have to be made anew.
-      if (answer.status !== 200) continue;
+      const grant = await grantedAgain(`forgotten-${n}`, token);
       await crash();
-      const grant = grantOf(answer);
       if (!(await path.oracle.roleExists(grant.username))) return grant;
+      await completed(token, grant);
     }
     throw new Error('it never forgot one');
   }
@@ -307,10 +321,7 @@ describe('the target crashes', () => {
     try {
       const grant = await forgotten(token);
       expect(await canLogin(grant.uri)).toBe(false);
-      await until('it is completed', 20, async () => {
-        const done = await complete(broker.url, token, grant.taskId);
-        return done.status === 200;
-      });
+      await completed(token, grant);
       const lease = await shown(grant.leaseId);
       expect([lease.revocability, lease.revocability_reason]).toEqual([
         'revocable',

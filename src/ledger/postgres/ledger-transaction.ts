@@ -34,7 +34,7 @@ export async function readThenWrite<Row, Beside, Value>(
       await session.query('rollback', []);
       return undefined;
     }
-    await whatWasBegun();
+    await nextTick();
     return await writeAndCommit(ledger, session, writes);
   } catch (error) {
     await session.query('rollback', []).catch(() => undefined);
@@ -48,7 +48,7 @@ export async function readThenWrite<Row, Beside, Value>(
  * `decide` may have begun a call of node:http, which leaves in the next tick: not only when all that is
  * written here has been put together and sent, since that call takes longer than this commit.
  */
-function whatWasBegun(): Promise<void> {
+function nextTick(): Promise<void> {
   return new Promise((resolve) => process.nextTick(resolve));
 }
 
