@@ -385,10 +385,9 @@ describe('inside one broker', () => {
     expect(asked.length).toBeGreaterThan(0);
     expect(asked.length).toBeLessThanOrEqual(SETTLINGS_AT_A_TIME);
     bao.pass();
-    // Up to 10 s until the next probe, and as many for those that it does not take along.
-    await until('settled', 30, async () => {
+    await until('settled', 15, async () => {
       await broker.broker.sweep();
       return (await leasesOf(path, 'many')).every(({ state }) => state === 'settled');
     });
-  }, 60_000);
+  }, 30_000);
 });
